@@ -1,0 +1,67 @@
+package event
+
+import (
+	"context"
+	"time"
+)
+
+// Info is what came with an event that is being handled. It is told by the
+// channel's state, never by an attribute that a publisher could have written.
+type Info struct {
+	Event      Event
+	Topic      string
+	Group      string
+	Attempt    int // 1 for the first delivery; an upper bound where the broker counts give-backs
+	Failures   int // how often the handler failed on this event so far
+	Position   Position
+	EnqueuedAt time.Time
+	Redriven   bool // a dead letter that was sent again
+	Replayed   bool // played again from a store
+}
+
+// FromContext returns what came with the event that is being handled, and whether
+// ctx is a handler's context.
+func FromContext(ctx context.Context) (Info, bool) {
+	if a := attemptOf(ctx); a != nil {
+		return a.Info, true
+	}
+	return Info{}, false
+}
+
+// Attempt is the context of one run of a handler. Runtimes such as the bus make
+// it, fill it before the run, and read it afterwards; handlers see it only as
+// their context.
+type Attempt struct {
+	context.Context // of the delivery, from [Consumer].Begin
+
+	Info   Info
+	Outbox Outbox // where a publish under this context goes, unless a nearer one was set
+
+	result *Result
+	before []func(context.Context, Outcome) error
+	after  []func(context.Context, Outcome)
+}
+
+type attemptKey struct{}
+
+// Value returns the attempt and its outbox under their keys, else what the
+// delivery's context has.
+func (a *Attempt) Value(key any) any {
+	switch key.(type) {
+	case attemptKey:
+		return a
+	case outboxKey:
+		if a.Outbox != nil {
+			return a.Outbox
+		}
+	}
+	return a.Context.Value(key)
+}
+
+func attemptOf(ctx context.Context) *Attempt {
+	a, _ := ctx.Value(attemptKey{}).(*Attempt)
+	return a
+}
+
+// Handling reports whether ctx is a handler's context.
+func Handling(ctx context.Context) bool { return attemptOf(ctx) != nil }

@@ -1,0 +1,217 @@
+package event
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// Attributes is what can be said about a new event. The zero value of a field
+// means that the event does not have the attribute, but for the two that every
+// event has: an empty ID becomes [NewID], a zero Time becomes now.
+type Attributes struct {
+	ID          string
+	Source      string
+	Type        string
+	Subject     string
+	Time        time.Time // instants of the years 0 to 9999
+	Key         string    // what order is kept by
+	NotBefore   time.Time
+	ContentType string
+	Schema      string // a URI
+	Extensions  []Extension
+	Data        []byte
+	KeepData    bool // keep Data itself, not a copy: nobody may change the slice from now on
+}
+
+// New returns an event with a new id and the time of now. It keeps a copy of data.
+// Whether an event is valid is checked when it is published or encoded, see
+// [Event.Validate].
+func New(source, typ string, data []byte) Event {
+	return Attributes{Source: source, Type: typ, Data: data}.Event()
+}
+
+// Event returns the event that a describes.
+func (a Attributes) Event() Event {
+	c := &core{head: intern(a.Source, a.Type, a.ContentType, a.Schema), key: a.Key}
+	c.self[0] = Event{c}
+	if a.ID == "" {
+		c.idLen = uint8(putNewID(c.id[:]))
+	} else {
+		c.setID(a.ID)
+	}
+	if a.Time.IsZero() {
+		a.Time = time.Now()
+	}
+	c.setTime(a.Time)
+	c.setData(a.Data, a.KeepData)
+	if a.Subject != "" || !a.NotBefore.IsZero() || len(a.Extensions) > 0 {
+		m := c.ownMore()
+		m.subject = a.Subject
+		m.notBefore = instant(a.NotBefore)
+		for _, x := range a.Extensions {
+			c.apply(m, x)
+		}
+	}
+	return c.self[0]
+}
+
+// WithID returns a copy with another id.
+func (e Event) WithID(id string) Event { return e.with(func(c *core) { c.setID(id) }) }
+
+// WithSource returns a copy with another source.
+func (e Event) WithSource(source string) Event {
+	return e.withHead(func(h *head) { h.source = source })
+}
+
+// WithType returns a copy with another type.
+func (e Event) WithType(typ string) Event { return e.withHead(func(h *head) { h.typ = typ }) }
+
+// WithSubject returns a copy with another subject; "" removes it.
+func (e Event) WithSubject(subject string) Event {
+	return e.with(func(c *core) { c.ownMore().subject = subject })
+}
+
+// WithTime returns a copy with another time; the zero time removes it.
+func (e Event) WithTime(t time.Time) Event { return e.with(func(c *core) { c.setTime(t) }) }
+
+// WithKey returns a copy with another key; "" removes it.
+func (e Event) WithKey(key string) Event { return e.with(func(c *core) { c.key = key }) }
+
+// WithNotBefore returns a copy that is not delivered before t; the zero time removes it.
+func (e Event) WithNotBefore(t time.Time) Event {
+	return e.with(func(c *core) { c.ownMore().notBefore = instant(t) })
+}
+
+// WithSchema returns a copy with another schema URI; "" removes it.
+func (e Event) WithSchema(uri string) Event { return e.withHead(func(h *head) { h.schema = uri }) }
+
+// WithData returns a copy with other data, of which it keeps a copy.
+func (e Event) WithData(contentType string, data []byte) Event {
+	n := e.withHead(func(h *head) { h.contentType = contentType })
+	n.c.setData(data, false) // n is not shared yet
+	return n
+}
+
+// WithExtension returns a copy with an extension attribute; the value "" removes
+// it. Names are lower-case letters and digits; the names of [Extension] have
+// meanings of their own.
+func (e Event) WithExtension(name, value string) Event {
+	return e.with(func(c *core) { c.setExtension(name, value) })
+}
+
+func (e Event) with(change func(*core)) Event {
+	c := *e.core()
+	c.self[0] = Event{&c}
+	change(&c)
+	return c.self[0]
+}
+
+func (e Event) withHead(change func(*head)) Event {
+	h := *e.core().head
+	change(&h)
+	return e.with(func(c *core) { c.head = intern(h.source, h.typ, h.contentType, h.schema) })
+}
+
+func (c *core) setID(id string) {
+	if len(id) <= inlineID {
+		c.idLen = uint8(copy(c.id[:], id))
+		if c.more != nil && c.more.id != "" {
+			c.ownMore().id = ""
+		}
+		return
+	}
+	c.idLen = 0
+	c.ownMore().id = id
+}
+
+func (c *core) setTime(t time.Time) {
+	c.hasTime = !t.IsZero()
+	if !c.hasTime {
+		c.sec, c.nsec = 0, 0
+		return
+	}
+	c.sec, c.nsec = t.Unix(), uint32(t.Nanosecond())
+}
+
+func (c *core) setData(data []byte, keep bool) {
+	switch {
+	case len(data) == 0:
+		c.data = nil
+	case keep:
+		c.data = data
+	default:
+		c.data = append(make([]byte, 0, len(data)), data...)
+	}
+}
+
+// ownMore returns the rare attributes for changing: a new copy that only c has.
+func (c *core) ownMore() *more {
+	m := *c.rare()
+	m.extensions = slices.Clone(m.extensions)
+	c.more = &m
+	return c.more
+}
+
+func (c *core) setExtensions(xs []Extension) {
+	m := c.ownMore()
+	for _, x := range xs {
+		c.apply(m, x)
+	}
+}
+
+func (c *core) setExtension(name, value string) { c.setExtensions([]Extension{{name, value}}) }
+
+// apply sets one extension in m, which is c's own.
+func (c *core) apply(m *more, x Extension) {
+	switch x.Name {
+	case ExtKey:
+		c.key = x.Value
+	case ExtNotBefore:
+		t, err := parseTime(x.Value)
+		if err != nil {
+			m.set(x) // stays visible, so that Validate can name it
+			return
+		}
+		m.notBefore = instant(t)
+	default:
+		m.set(x)
+	}
+}
+
+func (m *more) set(x Extension) {
+	i, found := slices.BinarySearchFunc(m.extensions, x.Name, func(have Extension, name string) int {
+		return strings.Compare(have.Name, name)
+	})
+	switch {
+	case x.Value == "" && found:
+		m.extensions = slices.Delete(m.extensions, i, i+1)
+	case x.Value == "":
+	case found:
+		m.extensions[i].Value = x.Value
+	default:
+		m.extensions = slices.Insert(m.extensions, i, x)
+	}
+}
+
+// instant drops the zone and the monotonic reading, which don't travel.
+func instant(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return time.Unix(t.Unix(), int64(t.Nanosecond())).UTC()
+}
+
+func formatTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Format(time.RFC3339Nano)
+}
+
+func parseTime(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	return time.Parse(time.RFC3339Nano, s)
+}

@@ -1,0 +1,75 @@
+package event
+
+import (
+	"context"
+	"iter"
+	"time"
+	"unicode/utf8"
+)
+
+// MaxCauseText is the longest text of a [Cause] and the longest stack, in bytes.
+const (
+	MaxCauseText  = 1 << 10
+	MaxCauseStack = 4 << 10
+)
+
+// Cause says why an event became a dead letter. It never carries payload of its own
+// making, but the text of a handler's error is the handler's.
+type Cause struct {
+	Code          string // "handler", "permanent", "decode", "unknown-type", …, or the code of an [Error]
+	Text          string // at most MaxCauseText bytes
+	Handler       string // name of the handler: group and type
+	Attempts      int
+	Failures      int
+	FirstFailedAt time.Time
+	Stack         string // of a panic; at most MaxCauseStack bytes
+}
+
+// Bounded returns c with text and stack cut to their bounds, never within a rune.
+func (c Cause) Bounded() Cause {
+	c.Text = cut(c.Text, MaxCauseText)
+	c.Stack = cut(c.Stack, MaxCauseStack)
+	return c
+}
+
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+// DeadLetter is an event that a group could not handle, unchanged, with the cause
+// beside it.
+type DeadLetter struct {
+	Handle   string // names it within topic and group, for Redrive and Discard
+	Topic    string
+	Group    string
+	Event    Event
+	Raw      []byte // the bytes as received, when they were no event
+	Position Position
+	Cause    Cause
+	FailedAt time.Time
+}
+
+// DeadLetters is implemented by channels whose dead letters can be looked at. All
+// dead letters belong to a topic and a group, and a redrive reaches that group only.
+type DeadLetters interface {
+	// DeadLetters yields the dead letters of a group on a topic, oldest first.
+	DeadLetters(ctx context.Context, topic, group string) iter.Seq2[DeadLetter, error]
+
+	// Redrive sends a dead letter again, marked as redriven, with its failures back
+	// at zero. A repaired event goes in its place: it has an id of its own and the id
+	// of the failed one as its cause. [ErrNotFound] when the dead letter is gone.
+	Redrive(ctx context.Context, d DeadLetter, repaired ...Event) error
+
+	// RedriveKey sends all dead letters of a key again, in order and ahead of what
+	// is newer, and returns how many there were.
+	RedriveKey(ctx context.Context, topic, group, key string) (int, error)
+
+	// Discard removes a dead letter. [ErrNotFound] when it is gone already.
+	Discard(ctx context.Context, d DeadLetter) error
+}

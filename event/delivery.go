@@ -1,0 +1,84 @@
+package event
+
+import (
+	"fmt"
+	"time"
+)
+
+// Token names one delivery of one consumer. Its content belongs to the engine; a
+// token of an earlier delivery or of another assignment is never valid again.
+type Token [2]uint64
+
+// Position is where an event stands in a topic. Positions are comparable within
+// one topic and lane. The zero Position is not valid.
+type Position struct {
+	Lane   int32 // a partition, a shard; from 0
+	Offset int64 // from 1: engines whose offsets begin at 0 add one
+}
+
+// Valid reports whether the channel gave a position.
+func (p Position) Valid() bool { return p.Offset > 0 }
+
+// String returns lane and offset.
+func (p Position) String() string { return fmt.Sprintf("%d:%d", p.Lane, p.Offset) }
+
+// Delivery is one attempt to hand an event to a consumer: a plain value.
+type Delivery struct {
+	Event      Event
+	Topic      string
+	Position   Position
+	Attempt    int // 1 for the first; an upper bound where the broker counts give-backs
+	Failures   int // 0 where the channel doesn't keep them
+	Redriven   bool
+	Replayed   bool
+	EnqueuedAt time.Time
+	Token      Token
+	Err        error  // set when the bytes are no event
+	Raw        []byte // then: the bytes as received
+}
+
+// SettleKind is how a delivery ends.
+type SettleKind uint8
+
+// The ways to settle a delivery.
+const (
+	SettleAck     SettleKind = iota // handled
+	SettleRetry                     // again, after a delay; counted
+	SettleRelease                   // given back, not counted
+	SettleDead                      // to the group's dead letters
+	SettlePark                      // as dead, and the key is parked behind it
+)
+
+// String returns the name of the kind.
+func (k SettleKind) String() string {
+	return [...]string{"ack", "retry", "release", "dead", "park"}[k]
+}
+
+// Settlement ends one delivery. Use [Ack], [Retry], [Release], [Dead] and [Park].
+type Settlement struct {
+	Token    Token
+	Kind     SettleKind
+	After    time.Duration // of a retry; 0: at once
+	Failures int           // of a retry: how often the handler has failed by now
+	Cause    *Cause        // of a dead letter
+}
+
+// Ack settles a handled delivery.
+func Ack(t Token) Settlement { return Settlement{Token: t, Kind: SettleAck} }
+
+// Retry gives a delivery back for another attempt after a delay. Its successors
+// of the same key wait behind it.
+func Retry(t Token, after time.Duration, failures int) Settlement {
+	return Settlement{Token: t, Kind: SettleRetry, After: after, Failures: failures}
+}
+
+// Release gives a delivery back as if it had not been made.
+func Release(t Token) Settlement { return Settlement{Token: t, Kind: SettleRelease} }
+
+// Dead moves a delivery to the dead letters of its group. The engine makes the
+// dead letter durable before it settles the origin.
+func Dead(t Token, c Cause) Settlement { return Settlement{Token: t, Kind: SettleDead, Cause: &c} }
+
+// Park is Dead, and the engine moves every later event of the key behind it until
+// the key is redriven. Channels without [Guarantees].Parks refuse it.
+func Park(t Token, c Cause) Settlement { return Settlement{Token: t, Kind: SettlePark, Cause: &c} }

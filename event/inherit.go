@@ -1,0 +1,86 @@
+package event
+
+import (
+	"cmp"
+	"context"
+)
+
+// Origin is what an event inherits from where it is published: the conversation,
+// the event that caused it, the trace, and the tenant.
+type Origin struct {
+	CorrelationID string
+	CausationID   string
+	Traceparent   string
+	Tracestate    string
+	Tenant        string
+}
+
+// maxInherited bounds an inherited attribute, so that nobody upstream can make
+// every event of a conversation large. What is longer is not inherited; the
+// longest of W3C Trace Context (tracestate) fits.
+const maxInherited = 512
+
+type originKey struct{}
+
+// WithOrigin returns a context under which published events inherit o: for the
+// edge, where a request of another kind comes in.
+func WithOrigin(ctx context.Context, o Origin) context.Context {
+	return context.WithValue(ctx, originKey{}, o)
+}
+
+// OriginFrom returns what an event published under ctx inherits: what
+// [WithOrigin] said, and for what it left open what the event that is being
+// handled passes on.
+func OriginFrom(ctx context.Context) (Origin, bool) {
+	said, ok := ctx.Value(originKey{}).(Origin)
+	a := attemptOf(ctx)
+	if a == nil {
+		return said, ok
+	}
+	o := originOf(a.Info.Event)
+	return Origin{
+		CorrelationID: cmp.Or(said.CorrelationID, o.CorrelationID),
+		CausationID:   cmp.Or(said.CausationID, o.CausationID),
+		Traceparent:   cmp.Or(said.Traceparent, o.Traceparent),
+		Tracestate:    cmp.Or(said.Tracestate, o.Tracestate),
+		Tenant:        cmp.Or(said.Tenant, o.Tenant),
+	}, true
+}
+
+func originOf(cause Event) Origin {
+	return Origin{
+		CorrelationID: cause.CorrelationID(),
+		CausationID:   cause.ID(),
+		Traceparent:   cause.Extension(ExtTraceparent),
+		Tracestate:    cause.Extension(ExtTracestate),
+		Tenant:        cause.Extension(ExtTenant),
+	}
+}
+
+// Inherit returns e with the attributes of ctx's [Origin] that it doesn't have
+// itself. Values longer than 512 bytes are not inherited.
+func Inherit(ctx context.Context, e Event) Event {
+	o, ok := OriginFrom(ctx)
+	if !ok {
+		return e
+	}
+	var xs [5]Extension
+	n := 0
+	for _, x := range [...]Extension{
+		{ExtCorrelationID, o.CorrelationID},
+		{ExtCausationID, o.CausationID},
+		{ExtTraceparent, o.Traceparent},
+		{ExtTracestate, o.Tracestate},
+		{ExtTenant, o.Tenant},
+	} {
+		if x.Value == "" || len(x.Value) > maxInherited || e.Extension(x.Name) != "" {
+			continue
+		}
+		xs[n] = x
+		n++
+	}
+	if n == 0 {
+		return e
+	}
+	return e.with(func(c *core) { c.setExtensions(xs[:n]) })
+}

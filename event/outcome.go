@@ -1,0 +1,71 @@
+package event
+
+import "context"
+
+// OutcomeKind is how an attempt ended.
+type OutcomeKind uint8
+
+// The ways in which an attempt ends.
+const (
+	OutcomeAcked    OutcomeKind = iota // handled
+	OutcomeRejected                    // handled, the answer was no
+	OutcomeRetried                     // comes again
+	OutcomeDead                        // a dead letter now
+)
+
+// String returns the name of the kind.
+func (k OutcomeKind) String() string {
+	return [...]string{"acked", "rejected", "retried", "dead"}[k]
+}
+
+// Outcome is how an attempt ended, with the error that the handler returned.
+type Outcome struct {
+	Kind OutcomeKind
+	Err  error
+}
+
+// OnOutcome registers functions for the end of the attempt that ctx belongs to;
+// either may be nil.
+//
+// before runs once the outcome is decided and the collected events are out, ahead
+// of the settlement. When it returns an error the delivery is held and before
+// alone is tried again. after runs when the settlement was recorded. Both run at
+// least once: a crash between them and the settlement repeats the attempt.
+// Several registrations run in their order. Only the handler's goroutine may
+// call it. Outside a handler it returns [ErrNotHandling].
+func OnOutcome(ctx context.Context, before func(context.Context, Outcome) error, after func(context.Context, Outcome)) error {
+	a := attemptOf(ctx)
+	if a == nil {
+		return ErrNotHandling
+	}
+	if before != nil {
+		a.before = append(a.before, before)
+	}
+	if after != nil {
+		a.after = append(a.after, after)
+	}
+	return nil
+}
+
+// Watched reports whether somebody registered for the outcome.
+func (a *Attempt) Watched() (before, after bool) { return len(a.before) > 0, len(a.after) > 0 }
+
+// RunBefore runs the functions for before that did not run yet, up to the first
+// error; the next call goes on with the one that failed.
+func (a *Attempt) RunBefore(ctx context.Context, o Outcome) error {
+	for len(a.before) > 0 {
+		if err := a.before[0](ctx, o); err != nil {
+			return err
+		}
+		a.before = a.before[1:]
+	}
+	return nil
+}
+
+// RunAfter runs the functions for after.
+func (a *Attempt) RunAfter(ctx context.Context, o Outcome) {
+	for _, f := range a.after {
+		f(ctx, o)
+	}
+	a.after = nil
+}

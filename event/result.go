@@ -1,0 +1,30 @@
+package event
+
+import "context"
+
+// Result is what a handler answered: the value of a command or a query, encoded.
+type Result struct {
+	ContentType string
+	Data        []byte
+}
+
+// SetResult puts the result of the handler whose context ctx is. The last one
+// counts; each attempt starts without. Outside a handler it returns
+// [ErrNotHandling]. It keeps data.
+func SetResult(ctx context.Context, contentType string, data []byte) error {
+	a := attemptOf(ctx)
+	if a == nil {
+		return ErrNotHandling
+	}
+	a.result = &Result{ContentType: contentType, Data: data}
+	return nil
+}
+
+// ResultOf returns the result that was set in this attempt, and whether there is one.
+func ResultOf(ctx context.Context) (Result, bool) {
+	a := attemptOf(ctx)
+	if a == nil || a.result == nil {
+		return Result{}, false
+	}
+	return *a.result, true
+}
