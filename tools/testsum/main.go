@@ -1,0 +1,162 @@
+// Testsum reads the output of `go test -json` and says what happened: a line
+// per package, all output of what failed, and how many tests passed. A skipped
+// test is a failure, and so is a run without any test.
+//
+// With -o it appends "passed failed" to a file, so that runs can be added up.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"slices"
+	"strings"
+)
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("testsum: ")
+	file := flag.String("o", "", "append the counts to this `file`")
+	flag.Parse()
+
+	s, err := read(os.Stdin, os.Stdout)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if *file != "" {
+		if err := appendTo(*file, fmt.Sprintln(s.passed, s.failed)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	fmt.Printf("%d passed, %d failed\n", s.passed, s.failed)
+	if s.failed > 0 {
+		os.Exit(1)
+	}
+}
+
+func appendTo(name, line string) error {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteString(line); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// An event is one line of `go test -json`.
+type event struct {
+	Action     string
+	Package    string
+	ImportPath string // of a build
+	Test       string
+	Output     string
+	Elapsed    float64
+}
+
+// A sum counts tests, subtests, Examples and the seeds of fuzz targets, each as
+// one.
+type sum struct {
+	passed, failed int
+
+	output map[key][]string // of what hasn't passed yet
+	broken map[string]bool  // packages with a failed test
+}
+
+type key struct{ pkg, test string }
+
+// read adds up what r tells and writes to w what a person wants to see.
+func read(r io.Reader, w io.Writer) (sum, error) {
+	s := sum{output: map[key][]string{}, broken: map[string]bool{}}
+	lines := bufio.NewReader(r)
+	for {
+		line, err := lines.ReadString('\n')
+		if line != "" {
+			var e event
+			if json.Unmarshal([]byte(line), &e) != nil || e.Action == "" {
+				fmt.Fprint(w, line) // of make, of vet, or of a toolchain that is downloaded
+			} else {
+				s.add(e, w)
+			}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return s, err
+		}
+	}
+	if s.passed+s.failed == 0 {
+		fmt.Fprintln(w, "no test ran")
+		s.failed++
+	}
+	return s, nil
+}
+
+func (s *sum) add(e event, w io.Writer) {
+	k := key{e.Package, e.Test}
+	switch e.Action {
+	case "output":
+		s.output[k] = append(s.output[k], e.Output)
+	case "build-output":
+		fmt.Fprint(w, e.Output)
+	case "pass":
+		if e.Test == "" {
+			fmt.Fprintf(w, "ok    %s %.1fs\n", e.Package, e.Elapsed)
+		} else {
+			s.passed++
+		}
+		delete(s.output, k)
+	case "skip":
+		if e.Test == "" { // no test files
+			delete(s.output, k)
+			return
+		}
+		s.fail(k, w, "skipped, and a skipped test tests nothing")
+	case "fail":
+		switch {
+		case e.Test != "":
+			s.fail(k, w, "failed")
+		case s.broken[e.Package]:
+			s.print(w, k)
+			fmt.Fprintf(w, "FAIL  %s %.1fs\n", e.Package, e.Elapsed)
+		default: // it didn't build, timed out or died: no test says so
+			for _, t := range s.running(e.Package) {
+				s.print(w, t)
+			}
+			s.fail(k, w, "failed")
+		}
+	}
+}
+
+func (s *sum) fail(k key, w io.Writer, how string) {
+	s.failed++
+	s.broken[k.pkg] = true
+	s.print(w, k)
+	fmt.Fprintf(w, "FAIL  %s: %s\n", strings.TrimSpace(k.pkg+" "+k.test), how)
+}
+
+// print writes what k has said so far.
+func (s *sum) print(w io.Writer, k key) {
+	for _, o := range s.output[k] {
+		fmt.Fprint(w, o)
+	}
+	delete(s.output, k)
+}
+
+// running returns the tests of pkg that have begun and not ended.
+func (s *sum) running(pkg string) []key {
+	var ks []key
+	for k := range s.output {
+		if k.pkg == pkg && k.test != "" {
+			ks = append(ks, k)
+		}
+	}
+	slices.SortFunc(ks, func(a, b key) int { return strings.Compare(a.test, b.test) })
+	return ks
+}
