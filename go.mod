@@ -2,7 +2,4 @@ module github.com/leat-go/leat
 
 go 1.26.0
 
-require (
-	github.com/oklog/ulid/v2 v2.1.0
-	github.com/stretchr/testify v1.10.0
-)
+require github.com/oklog/ulid/v2 v2.1.0

@@ -70,22 +70,24 @@ type Consumer interface {
 	Settle(ctx context.Context, s []Settlement) error
 
 	// Close is called once, when the shutdown begins. Deliveries that were not begun
-	// go back at once and in order; begun ones are waited for until ctx ends, then
-	// their contexts are cancelled with [ErrClosed] and they go back. Held ones, which
-	// nobody runs, go back at once. Begin, Hold and Settle may be called while Close
-	// waits.
+	// go back at once and in order, and so do held ones, which nobody runs. Begun ones
+	// are waited for until ctx ends; then their contexts are cancelled with
+	// [ErrClosed], they are waited for another Subscription.CancelGrace, and what is
+	// still not settled goes back. Begin, Hold and Settle may be called while Close
+	// waits; a delivery that is held then goes back at once.
 	Close(ctx context.Context) error
 }
 
 // Subscription says what a consumer wants.
 type Subscription struct {
-	Group     string
-	Topics    []string
-	Types     []string      // a hint for filters of the broker; empty: all
-	InFlight  int           // most deliveries in hand; 0: the engine's choice
-	Grace     time.Duration // how long begun deliveries may go on when they are revoked
-	From      Start         // where a new group starts
-	Ephemeral bool          // private to this consumer: from newest, nothing kept, removed by Close
+	Group       string
+	Topics      []string
+	Types       []string      // a hint for filters of the broker; empty: all
+	InFlight    int           // most deliveries in hand; 0: the engine's choice
+	Grace       time.Duration // how long begun deliveries may go on when they are revoked
+	CancelGrace time.Duration // how long Close waits for deliveries that it cancelled
+	From        Start         // where a new group starts
+	Ephemeral   bool          // private to this consumer: from newest, nothing kept, removed by Close
 
 	OnError func(error)   // transient errors that are being retried; may be nil; must not block
 	OnLost  func([]Token) // deliveries in hand, not begun, that are no longer ours; may be nil; must not block
