@@ -1,0 +1,63 @@
+package bus
+
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+// Backoff says when a failed event is tried again. The n-th wait is a random time
+// up to First·2ⁿ⁻¹, at most Max ("full jitter"), so that many failures don't come
+// back at once. Zero fields have the default.
+type Backoff struct {
+	First    time.Duration // longest first wait; default 1 s
+	Max      time.Duration // longest wait; default 5 min, or First if that is longer
+	Attempts int           // failures after which the event is a dead letter; default 10
+}
+
+const (
+	defaultFirst    = time.Second
+	defaultMax      = 5 * time.Minute
+	defaultAttempts = 10
+)
+
+func (r Backoff) withDefaults() Backoff {
+	if r.First == 0 {
+		r.First = defaultFirst
+	}
+	if r.Max == 0 {
+		r.Max = max(defaultMax, r.First)
+	}
+	if r.Attempts == 0 {
+		r.Attempts = defaultAttempts
+	}
+	return r
+}
+
+func (r Backoff) check() error {
+	switch {
+	case r.First < 0:
+		return errors.New("Retry: First is negative")
+	case r.Max < 0:
+		return errors.New("Retry: Max is negative")
+	case r.Attempts < 0:
+		return errors.New("Retry: Attempts is negative; BlockKey never gives up")
+	case r.Max != 0 && r.First > r.Max:
+		return errors.New("Retry: First is longer than Max")
+	}
+	return nil
+}
+
+// wait returns the wait after the n-th failure, n from 1.
+func (r Backoff) wait(n int) time.Duration {
+	limit := r.First
+	for i := 1; i < n && limit < r.Max; i++ {
+		limit *= 2
+	}
+	limit = min(limit, r.Max)
+	return rand.N(limit) + 1 //nolint:gosec // jitter
+}
+
+// brief is the backoff of what is no failure of a handler: a full channel, a
+// broker that is away.
+var brief = Backoff{First: 2 * time.Millisecond, Max: time.Second}

@@ -1,0 +1,156 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/leat-go/leat/event"
+)
+
+// Config says what a Bus is made of. Only Channel is required.
+type Config struct {
+	Channel event.Channel
+	App     string // names the application: its groups are "App.group", its events come from "/App"
+
+	Catalog    event.Catalog      // names, topics, schemas and upcasts of messages; nil: Go types name them
+	Codecs     []event.Codec      // the first is the default; empty: event.JSON
+	Middleware []event.Middleware // around every handler, outside of its own
+	Transforms []event.Transform  // on every event on its way out
+	Logger     *slog.Logger       // nil: discards
+	Hooks      []any              // values that implement some of the hook interfaces of this package
+
+	ShutdownTimeout time.Duration // how long Run lets handlers finish; 0: 30 s
+	CancelGrace     time.Duration // how long Shutdown waits after it cancelled handlers; 0: 2 s
+	KeepChannel     bool          // the Channel is somebody else's: Shutdown leaves it open
+}
+
+const (
+	defaultShutdownTimeout = 30 * time.Second
+	defaultCancelGrace     = 2 * time.Second
+)
+
+// ErrNotStarted is returned by what needs a started Bus.
+var ErrNotStarted = errors.New("bus: not started")
+
+type state int32
+
+const (
+	stateNew state = iota
+	stateStarting
+	stateStarted
+	stateDraining
+	stateClosed
+)
+
+// Bus publishes events to a channel and hands those of the channel to typed
+// handlers. All methods may be called concurrently.
+type Bus struct {
+	cfg    Config
+	source string
+	log    *slog.Logger
+	hooks  hooks
+	codecs map[string]event.Codec // by media type
+	state  atomic.Int32
+
+	messages  sync.Map // reflect.Type → *message
+	producers sync.Map // topic → event.Producer
+
+	mu       sync.Mutex // guards what follows; never held across a call
+	names    map[string]*message
+	groups   []*group
+	byName   map[string]*group
+	mistakes []error
+	stop     context.CancelFunc // of the consumers' context
+	starting chan struct{}      // closed when the Start that runs has ended
+	closing  *closing
+}
+
+// New returns a Bus that is not started yet. Mistakes in the configuration are
+// reported by Start, together with those of the subscriptions.
+func New(c Config) *Bus {
+	if c.ShutdownTimeout <= 0 {
+		c.ShutdownTimeout = defaultShutdownTimeout
+	}
+	if c.CancelGrace <= 0 {
+		c.CancelGrace = defaultCancelGrace
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if len(c.Codecs) == 0 {
+		c.Codecs = []event.Codec{event.JSON}
+	}
+	b := &Bus{
+		cfg:    c,
+		source: "/" + c.App,
+		log:    c.Logger,
+		hooks:  sortHooks(c.Hooks),
+		codecs: make(map[string]event.Codec, len(c.Codecs)),
+		names:  make(map[string]*message),
+		byName: make(map[string]*group),
+	}
+	for _, codec := range c.Codecs {
+		b.codecs[mediaType(codec.ContentType())] = codec
+	}
+	return b
+}
+
+func (b *Bus) is() state { return state(b.state.Load()) }
+
+// Ready returns nil while the Bus is started and every group can reach the
+// channel, else an error that says what is wrong: for readiness probes.
+func (b *Bus) Ready() error {
+	switch b.is() {
+	case stateNew, stateStarting:
+		return ErrNotStarted
+	case stateDraining, stateClosed:
+		return event.ErrClosed
+	}
+	var errs []error
+	for _, g := range b.started() {
+		if err := g.trouble(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Pause stops a group from taking more deliveries; those in hand are handled. It
+// returns an error for a group that the Bus doesn't have.
+func (b *Bus) Pause(group string) error { return b.pause(group, true) }
+
+// Resume lets a paused group go on.
+func (b *Bus) Resume(group string) error { return b.pause(group, false) }
+
+func (b *Bus) pause(group string, paused bool) error {
+	if b.is() == stateNew {
+		return ErrNotStarted
+	}
+	g, err := b.group(group)
+	if err != nil {
+		return err
+	}
+	g.pause(paused)
+	return nil
+}
+
+func (b *Bus) group(name string) (*group, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	g := b.byName[name]
+	if g == nil {
+		return nil, errors.New("bus: no group " + quote(name))
+	}
+	return g, nil
+}
+
+// started returns the groups; they don't change after Start.
+func (b *Bus) started() []*group {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.groups
+}

@@ -1,0 +1,118 @@
+package bustest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/leat-go/leat/bus"
+	"github.com/leat-go/leat/event"
+)
+
+// recorder remembers what was published and attempted.
+type recorder struct {
+	mu       sync.Mutex
+	began    time.Time
+	pubs     []publication
+	attempts map[string][]bus.AttemptEnd // by source and id of the event
+}
+
+type publication struct {
+	event event.Event
+	topic string
+	at    time.Time
+}
+
+func newRecorder() *recorder {
+	return &recorder{began: time.Now(), attempts: make(map[string][]bus.AttemptEnd)}
+}
+
+// OnPublish remembers what was accepted.
+func (r *recorder) OnPublish(_ context.Context, p bus.Published) {
+	if p.Err != nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pubs = append(r.pubs, publication{event: p.Event, topic: p.Topic, at: time.Now()})
+}
+
+// OnAttempt remembers an attempt.
+func (r *recorder) OnAttempt(_ context.Context, a bus.AttemptEnd) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	id := identity(a.Info.Event)
+	r.attempts[id] = append(r.attempts[id], a)
+}
+
+func identity(e event.Event) string { return e.Source() + " " + e.ID() }
+
+func (r *recorder) published() []publication {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.pubs)
+}
+
+// Story tells what was published so far, what each event caused, and how the
+// attempts to handle it ended: a tree, with times since the start of the test.
+// Data is not shown.
+func (b *Bus) Story() string {
+	r := b.recorder
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.pubs) == 0 {
+		return "nothing was published"
+	}
+	s := story{r: r, children: make(map[string][]publication), known: make(map[string]bool)}
+	for _, p := range r.pubs {
+		s.known[p.event.ID()] = true
+	}
+	var roots []publication
+	for _, p := range r.pubs {
+		if cause := p.event.Extension(event.ExtCausationID); s.known[cause] && cause != p.event.ID() {
+			s.children[cause] = append(s.children[cause], p)
+			continue
+		}
+		roots = append(roots, p)
+	}
+	s.sb.WriteString("what happened:")
+	for _, p := range roots {
+		s.tell(p, 1)
+	}
+	return s.sb.String()
+}
+
+type story struct {
+	r        *recorder
+	sb       strings.Builder
+	children map[string][]publication // by the id of their cause
+	known    map[string]bool
+}
+
+// maxDepth keeps a story readable when events cause each other in a circle.
+const maxDepth = 12
+
+func (s *story) tell(p publication, depth int) {
+	indent := strings.Repeat("  ", depth)
+	fmt.Fprintf(&s.sb, "\n%s%v %s", indent, p.at.Sub(s.r.began), p.event.Type())
+	if key := p.event.Key(); key != "" {
+		fmt.Fprintf(&s.sb, " key=%s", key)
+	}
+	fmt.Fprintf(&s.sb, " (%s)", p.event.ID())
+	for _, a := range s.r.attempts[identity(p.event)] {
+		fmt.Fprintf(&s.sb, "\n%s  %v %s attempt %d: %v", indent, a.Started.Sub(s.r.began), a.Handler, a.Info.Attempt, a.Outcome)
+		if a.Err != nil {
+			fmt.Fprintf(&s.sb, ": %v", a.Err)
+		}
+	}
+	if depth == maxDepth {
+		s.sb.WriteString("\n" + indent + "  …")
+		return
+	}
+	for _, child := range s.children[p.event.ID()] {
+		s.tell(child, depth+1)
+	}
+}

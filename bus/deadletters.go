@@ -1,0 +1,58 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/leat-go/leat/event"
+)
+
+// DeadLetters yields the dead letters of a group, topic by topic, oldest first.
+func (b *Bus) DeadLetters(ctx context.Context, group string) iter.Seq2[event.DeadLetter, error] {
+	return func(yield func(event.DeadLetter, error) bool) {
+		store, g, err := b.deadLetters(group)
+		if err != nil {
+			yield(event.DeadLetter{}, err)
+			return
+		}
+		for _, topic := range g.topics {
+			for d, err := range store.DeadLetters(ctx, topic, g.wire) {
+				if !yield(d, err) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Redrive hands a dead letter to its group again, and to no other. A repaired event
+// goes in its place: it has another id, and the failed one's as its cause.
+func (b *Bus) Redrive(ctx context.Context, d event.DeadLetter, repaired ...event.Event) error {
+	store, ok := b.cfg.Channel.(event.DeadLetters)
+	if !ok {
+		return fmt.Errorf("bus: redrive: %w", event.ErrNotSupported)
+	}
+	return store.Redrive(ctx, d, repaired...)
+}
+
+// Discard removes a dead letter for good.
+func (b *Bus) Discard(ctx context.Context, d event.DeadLetter) error {
+	store, ok := b.cfg.Channel.(event.DeadLetters)
+	if !ok {
+		return fmt.Errorf("bus: discard: %w", event.ErrNotSupported)
+	}
+	return store.Discard(ctx, d)
+}
+
+func (b *Bus) deadLetters(group string) (event.DeadLetters, *group, error) {
+	g, err := b.group(group)
+	if err != nil {
+		return nil, nil, err
+	}
+	store, ok := b.cfg.Channel.(event.DeadLetters)
+	if !ok {
+		return nil, nil, fmt.Errorf("bus: dead letters: %w", event.ErrNotSupported)
+	}
+	return store, g, nil
+}

@@ -1,0 +1,273 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/leat-go/leat/event"
+)
+
+// fetchLoop receives deliveries while there is room in the window, and gives held
+// keys back between two Receives, where the channel can take them: while a
+// Receive runs, more of such a key could be on its way.
+func (g *group) fetchLoop() {
+	buf := make([]event.Delivery, g.limit)
+	for {
+		room, open := g.waitRoom()
+		if !open {
+			g.giveBack(true)
+			return
+		}
+		if room == 0 {
+			g.giveBack(false)
+			continue
+		}
+		n, err := g.receiveSome(buf[:room])
+		switch {
+		case err == nil:
+			g.accept(buf[:n], n == room)
+		case errors.Is(err, event.ErrClosed):
+			g.waitClosing()
+		case g.ctx.Err() != nil:
+			return
+		case !errors.Is(err, context.Canceled): // paused or closing
+			g.onError(err)
+			g.pauseFetch()
+		}
+		clear(buf[:n])
+	}
+}
+
+// waitRoom waits until the window has room and returns how much; 0 means that keys
+// should be given back first. open is false when the group closes.
+func (g *group) waitRoom() (room int, open bool) {
+	for {
+		g.mu.Lock()
+		switch {
+		case g.closing:
+			g.mu.Unlock()
+			return 0, false
+		case g.paused:
+		case g.crowded():
+			if g.gives.GivesBack && g.blockedRuns() > 0 {
+				g.mu.Unlock()
+				return 0, true
+			}
+			fallthrough
+		default:
+			if room = g.window - g.inHand; room > 0 {
+				g.mu.Unlock()
+				return room, true
+			}
+			if g.widen() {
+				g.mu.Unlock()
+				continue
+			}
+		}
+		g.waiting = true
+		full := !g.paused && g.held.Len() > 0 && g.ready.len() == 0 && g.idle == g.workers && len(g.pending) == 0
+		g.mu.Unlock()
+		if full {
+			g.stall(StallWindow, nil)
+		}
+		<-g.fetch
+	}
+}
+
+// widen doubles a window that is full of items that wait. mu is held.
+func (g *group) widen() bool {
+	if g.window >= g.limit || g.idle == 0 || g.ready.len() > 0 {
+		return false
+	}
+	g.window = min(2*g.window, g.limit)
+	return true
+}
+
+func (g *group) receiveSome(buf []event.Delivery) (int, error) {
+	ctx, cancel := context.WithCancel(g.ctx)
+	defer cancel()
+	g.mu.Lock()
+	if g.closing || g.paused {
+		g.mu.Unlock()
+		return 0, context.Canceled
+	}
+	g.receive = cancel
+	g.mu.Unlock()
+	n, err := g.consumer.Receive(ctx, buf)
+	g.mu.Lock()
+	g.receive = nil
+	g.mu.Unlock()
+	return n, err
+}
+
+// waitClosing waits after the engine said that the consumer is closed, which is
+// either our own doing or the end of the channel.
+func (g *group) waitClosing() {
+	g.mu.Lock()
+	closing := g.closing
+	if !closing {
+		g.problem = event.ErrClosed
+	}
+	g.mu.Unlock()
+	if !closing {
+		<-g.fetch
+	}
+}
+
+// pauseFetch keeps the fetcher from trying again at once after an error.
+func (g *group) pauseFetch() {
+	timer := time.NewTimer(brief.Max)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-g.fetch:
+	}
+}
+
+// accept takes deliveries in hand. full tells that the Receive filled its buffer:
+// then the window grows, when workers had nothing to do.
+func (g *group) accept(ds []event.Delivery, full bool) {
+	g.mu.Lock()
+	if full && g.idle > 0 && g.window < g.limit {
+		g.window = min(2*g.window, g.limit)
+	}
+	if g.closing { // they go back with the consumer
+		g.mu.Unlock()
+		return
+	}
+	for i := range ds {
+		d := &ds[i]
+		it := g.take(d)
+		it.h = g.handlerFor(d)
+		it.failures = d.Failures
+		if g.kept != nil {
+			it.failures = g.kept.take(d)
+		}
+		if g.unordered || g.keys.add(it) {
+			g.ready.push(it)
+		}
+	}
+	g.problem = nil
+	g.mu.Unlock()
+	signal(g.wake)
+}
+
+// crowded reports whether ¾ of the window waits for retries. mu is held.
+func (g *group) crowded() bool {
+	if g.inHand*4 < g.limit*3 || g.held.Len() == 0 {
+		return false
+	}
+	return g.blocked()*4 >= g.limit*3
+}
+
+// blocked counts the items that are held or wait behind a held one. mu is held.
+func (g *group) blocked() int {
+	n := 0
+	for _, it := range g.held {
+		n += line(it)
+	}
+	return n
+}
+
+// blockedRuns counts those that could be given back. mu is held.
+func (g *group) blockedRuns() int {
+	n := 0
+	for _, it := range g.held {
+		if it.step == stepRun {
+			n++
+		}
+	}
+	return n
+}
+
+// line counts an item and those behind it.
+func line(it *item) int {
+	n := 1
+	if it.bucket != 0 {
+		for behind := it.next; behind != nil; behind = behind.next {
+			n++
+		}
+	}
+	return n
+}
+
+// giveBack returns whole keys to the channel, latest due first, until half of the
+// window is free of them; all of them when the group closes. What waits to send
+// what its handler published is kept: its handler would run again.
+func (g *group) giveBack(all bool) {
+	if !g.gives.GivesBack {
+		return
+	}
+	fronts, back := g.pickKeys(all)
+	if len(back) == 0 {
+		return
+	}
+	err := g.consumer.Settle(g.ctx, back)
+	if err != nil && !isSettleError(err) { // none was recorded: they stay in hand
+		g.onError(err)
+		g.mu.Lock()
+		for _, it := range fronts {
+			g.held.add(it)
+		}
+		g.mu.Unlock()
+		g.pauseFetch()
+		return
+	}
+	g.mu.Lock()
+	for _, it := range fronts {
+		for it != nil {
+			next := g.keys.advance(it)
+			g.release(it)
+			it = next
+		}
+	}
+	g.mu.Unlock()
+}
+
+// pickKeys takes fronts out of the heap and makes the settlements that give them
+// and their lines back.
+func (g *group) pickKeys(all bool) (fronts []*item, back []event.Settlement) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	blocked := g.blocked()
+	latest := slices.Clone(g.held)
+	slices.SortFunc(latest, func(a, b *item) int { return b.due.Compare(a.due) })
+	for _, it := range latest {
+		if !all && blocked*2 <= g.limit {
+			break
+		}
+		if it.step != stepRun {
+			continue
+		}
+		g.held.remove(it)
+		fronts = append(fronts, it)
+		blocked -= line(it)
+		back = append(back, g.retryOf(it))
+		if it.bucket == 0 {
+			continue
+		}
+		for behind := it.next; behind != nil; behind = behind.next {
+			back = append(back, event.Release(behind.d.Token))
+		}
+	}
+	return fronts, back
+}
+
+// retryOf returns the settlement that gives a held item back until it is due.
+func (g *group) retryOf(it *item) event.Settlement {
+	if g.kept != nil {
+		g.kept.put(&it.d, it.failures)
+	}
+	after := max(0, time.Until(it.due))
+	if longest := g.gives.MaxRetry; longest >= 0 {
+		after = min(after, longest)
+	}
+	return event.Retry(it.d.Token, after, it.failures)
+}
+
+func isSettleError(err error) bool {
+	_, ok := errors.AsType[*event.SettleError](err)
+	return ok
+}

@@ -1,0 +1,269 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/leat-go/leat/event"
+)
+
+// group is what the Bus runs for one group: a fetcher that receives, workers that
+// run handlers, and a keeper that settles and wakes what waits. They share the
+// items in hand under mu, which is held for list work only.
+type group struct {
+	b        *Bus
+	name     string
+	wire     string // the name that the channel knows
+	handlers map[string]*handler
+	rest     map[string]*handler // by topic: for types without a handler
+	list     []*handler          // all, in the order of subscription
+	topics   []string
+
+	said      groupOptions
+	workers   int
+	limit     int // of the window
+	unordered bool
+	strict    bool
+
+	consumer event.Consumer
+	gives    event.Guarantees // the weakest of the topics
+	kept     *failureTable    // when the channel doesn't keep failures
+
+	wake  chan struct{} // a worker may have work
+	kick  chan struct{} // the keeper may have work
+	fetch chan struct{} // the fetcher may go on
+	empty chan struct{} // closed when nothing is in hand any more, after closing
+
+	running sync.WaitGroup // the goroutines
+	fetched chan struct{}  // closed when the fetcher ended
+	ctx     context.Context
+	cancel  context.CancelFunc // of what the goroutines do, at the very end
+
+	mu       sync.Mutex
+	all      []*item // every item made so far
+	free     *item
+	ready    queue
+	keys     keyTable
+	held     heldHeap
+	pending  []*item // decided, to be settled
+	inHand   int
+	window   int // most in hand now
+	idle     int // workers without work
+	waiting  bool
+	stalled  StallReason
+	paused   bool
+	closing  bool
+	stopped  bool
+	receive  context.CancelFunc // of the Receive that runs
+	problem  error
+	settling int // tries of the settlements that don't reach the channel
+}
+
+func newGroup(b *Bus, name string) *group {
+	return &group{
+		b:        b,
+		name:     name,
+		wire:     b.wireName(name),
+		handlers: make(map[string]*handler),
+		rest:     make(map[string]*handler),
+	}
+}
+
+// wireName returns the name of a group that the channel knows.
+func (b *Bus) wireName(group string) string {
+	if b.cfg.App == "" {
+		return group
+	}
+	return b.cfg.App + "." + group
+}
+
+// add puts a handler into the group and returns what is wrong with that.
+func (g *group) add(types, topics []string, fn event.Handler, s subscription) []error {
+	h := &handler{base: fn, opts: s, retry: s.retry.withDefaults()}
+	errs := g.said.merge(s.group)
+	for _, topic := range topics {
+		if !slices.Contains(g.topics, topic) {
+			g.topics = append(g.topics, topic)
+		}
+	}
+	g.list = append(g.list, h)
+	if len(types) == 0 {
+		h.name = g.name + "/*"
+		for _, topic := range topics {
+			if g.rest[topic] != nil {
+				errs = append(errs, fmt.Errorf("two raw handlers for every type of topic %q: one handler for each, use another group", topic))
+			}
+			g.rest[topic] = h
+		}
+		return errs
+	}
+	h.name = g.name + "/" + types[0]
+	for _, typ := range types {
+		if g.handlers[typ] != nil {
+			errs = append(errs, fmt.Errorf("two handlers for %q: one handler for each type of a group, use another group", typ))
+		}
+		g.handlers[typ] = h
+	}
+	return errs
+}
+
+// handlerFor returns who handles a delivery, or nil.
+func (g *group) handlerFor(d *event.Delivery) *handler {
+	if h := g.handlers[d.Event.Type()]; h != nil {
+		return h
+	}
+	return g.rest[d.Topic]
+}
+
+func (o *groupOptions) merge(n groupOptions) []error {
+	var errs []error
+	errs = agree(errs, "Workers", &o.workers, n.workers)
+	errs = agree(errs, "InFlight", &o.inFlight, n.inFlight)
+	errs = agree(errs, "From", &o.from, n.from)
+	errs = agree(errs, "Strict", &o.strict, n.strict)
+	return agree(errs, "Unordered", &o.unordered, n.unordered)
+}
+
+func agree[T comparable](errs []error, name string, have **T, say *T) []error {
+	switch {
+	case say == nil:
+	case *have == nil:
+		*have = say
+	case **have != *say:
+		return append(errs, fmt.Errorf("%s belongs to the group, and two subscriptions say %v and %v", name, **have, *say))
+	}
+	return errs
+}
+
+// maxInFlight is the default bound of the window.
+const maxInFlight = 512
+
+// prepare fixes the options before the start.
+func (g *group) prepare() {
+	g.workers, g.limit = 1, maxInFlight
+	if g.said.workers != nil {
+		g.workers = *g.said.workers
+	}
+	g.limit = max(g.limit, g.workers)
+	if g.said.inFlight != nil {
+		g.limit = *g.said.inFlight
+		g.workers = min(g.workers, g.limit)
+	}
+	g.strict = g.said.strict != nil
+	g.unordered = g.said.unordered != nil
+	g.window = g.workers // slow start, so that one member does not hoard
+	for _, h := range g.list {
+		h.wrap(g.b.cfg.Middleware)
+	}
+}
+
+func (g *group) subscription() event.Subscription {
+	s := event.Subscription{
+		Group:       g.wire,
+		Topics:      g.topics,
+		InFlight:    g.limit,
+		Grace:       g.b.cfg.CancelGrace,
+		CancelGrace: g.b.cfg.CancelGrace,
+		OnError:     g.onError,
+		OnLost:      g.onLost,
+	}
+	if g.said.from != nil {
+		s.From = *g.said.from
+	}
+	if len(g.rest) == 0 && !g.strict {
+		for typ := range g.handlers {
+			s.Types = append(s.Types, typ)
+		}
+		slices.Sort(s.Types)
+	}
+	return s
+}
+
+// run starts the goroutines.
+func (g *group) run(ctx context.Context) {
+	g.ctx, g.cancel = context.WithCancel(ctx)
+	g.wake = make(chan struct{}, 1)
+	g.kick = make(chan struct{}, 1)
+	g.fetch = make(chan struct{}, 1)
+	g.empty = make(chan struct{})
+	g.fetched = make(chan struct{})
+	if !g.gives.KeepsFailures {
+		g.kept = newFailureTable()
+	}
+	g.running.Go(func() {
+		defer close(g.fetched)
+		g.fetchLoop()
+	})
+	g.running.Go(g.keepLoop)
+	for range g.workers {
+		g.running.Go(g.workLoop)
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // a token is there already
+	}
+}
+
+func (g *group) pause(paused bool) {
+	g.mu.Lock()
+	g.paused = paused
+	cancel := g.receive
+	g.mu.Unlock()
+	if paused && cancel != nil {
+		cancel()
+	}
+	signal(g.fetch)
+}
+
+// onError takes a transient error that the engine retries.
+func (g *group) onError(err error) {
+	g.b.log.Warn("bus: channel", "group", g.wire, "error", err)
+	g.mu.Lock()
+	g.problem = err
+	g.mu.Unlock()
+}
+
+// trouble returns why the group is not ready, or nil.
+func (g *group) trouble() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.problem == nil {
+		return nil
+	}
+	return fmt.Errorf("bus: group %q: %w", g.name, g.problem)
+}
+
+// stall notes why the group waits, and reports whether that is new.
+func (g *group) stall(why StallReason, err error) {
+	g.mu.Lock()
+	news := g.stalled != why
+	g.stalled = why
+	g.mu.Unlock()
+	if !news {
+		return
+	}
+	g.b.log.Warn("bus: group waits", "group", g.wire, "reason", string(why), "error", err)
+	g.b.hooks.stalled(Stall{Group: g.name, Reason: why, Err: err})
+}
+
+// onLost takes deliveries that went to another member. Those that are held would
+// keep their place in the window; the others are dropped when they are begun.
+func (g *group) onLost(tokens []event.Token) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, it := range g.all {
+		if it.heapIndex > 0 && slices.Contains(tokens, it.d.Token) {
+			g.held.remove(it)
+			g.complete(it)
+		}
+	}
+}
+
+// errStuck is what Shutdown returns when handlers don't end.
+var errStuck = errors.New("handlers still run")

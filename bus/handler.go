@@ -1,0 +1,73 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/leat-go/leat/event"
+)
+
+// handler is one handler of a group, with all that is wrapped around it.
+type handler struct {
+	name  string // "group/type", for causes and hooks
+	fn    event.Handler
+	base  event.Handler
+	opts  subscription
+	retry Backoff
+}
+
+// wrap builds fn, from the inside: the recovery right around the handler, its
+// middlewares, those of the Bus, the timeout.
+func (h *handler) wrap(outer []event.Middleware) {
+	fn := event.Chain(recovering(h.base), h.opts.middleware...)
+	fn = event.Chain(fn, outer...)
+	if d := h.opts.timeout; d > 0 {
+		inner := fn
+		fn = func(ctx context.Context, e event.Event) error {
+			ctx, cancel := context.WithTimeout(ctx, d)
+			defer cancel()
+			return inner(ctx, e)
+		}
+	}
+	h.fn = fn
+}
+
+// PanicError is what a panic of a handler becomes. It is a failure like others.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+// Error returns the text of a panic whose value is an error or a string; other
+// values could be payload and are named by their type only.
+func (e *PanicError) Error() string {
+	switch v := e.Value.(type) {
+	case error:
+		return "panic: " + v.Error()
+	case string:
+		return "panic: " + v
+	default:
+		return fmt.Sprintf("panic: a value of type %T", v)
+	}
+}
+
+// Unwrap returns the value when it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// recovering turns a panic of next into a *[PanicError].
+func recovering(next event.Handler) event.Handler {
+	return func(ctx context.Context, e event.Event) (err error) {
+		defer recovered(&err)
+		return next(ctx, e)
+	}
+}
+
+func recovered(err *error) {
+	if v := recover(); v != nil {
+		*err = &PanicError{Value: v, Stack: debug.Stack()}
+	}
+}

@@ -1,0 +1,36 @@
+package bus
+
+import "container/heap"
+
+// heldHeap are the items that wait in hand for their time, earliest first.
+type heldHeap []*item
+
+func (h *heldHeap) add(it *item)    { heap.Push(h, it) }
+func (h *heldHeap) remove(it *item) { heap.Remove(h, it.heapIndex-1) }
+
+// Len and the others are heap.Interface.
+func (h heldHeap) Len() int           { return len(h) }
+func (h heldHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+
+func (h heldHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].heapIndex, h[j].heapIndex = i+1, j+1
+}
+
+// Push appends an item.
+func (h *heldHeap) Push(x any) {
+	it := x.(*item) //nolint:forcetypeassert // heap.Push is called with items only
+	*h = append(*h, it)
+	it.heapIndex = len(*h)
+}
+
+// Pop takes the last item.
+func (h *heldHeap) Pop() any {
+	old := *h
+	n := len(old)
+	it := old[n-1]
+	old[n-1] = nil
+	*h = old[:n-1]
+	it.heapIndex = 0
+	return it
+}

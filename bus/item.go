@@ -1,0 +1,153 @@
+package bus
+
+import (
+	"time"
+
+	"github.com/leat-go/leat/event"
+)
+
+// step is what has to be done next with a delivery in hand.
+type step uint8
+
+const (
+	stepRun     step = iota // run the handler
+	stepProduce             // the handler succeeded; send what it published
+	stepBefore              // the outcome is decided; run the functions before the settlement
+	stepSettle              // settle, once more
+	stepAfter               // settled; run the functions after it
+)
+
+// item is a delivery in hand. Who has taken it from a list owns it.
+type item struct {
+	d           event.Delivery
+	h           *handler
+	run         *run // of the attempt, while it is not over
+	step        step
+	failures    int
+	runs        int // begun here
+	tries       int // of a step that is no run of the handler
+	firstFailed time.Time
+	outcome     event.Outcome
+	settlement  event.Settlement
+
+	retryAt   time.Time // of the next attempt, when the outcome is a retry
+	released  bool      // that retry is not ours: the shutdown gives the delivery back
+	due       time.Time // when held
+	heapIndex int       // in the heap of held items, from 1
+
+	next     *item // behind it: of the same key, or in the free list
+	last     *item // at the front of a key: the end of its line
+	inBucket *item // next key in the same bucket
+	bucket   int32 // from 1; 0: no key
+}
+
+// take returns an item for a delivery. mu is held.
+func (g *group) take(d *event.Delivery) *item {
+	it := g.free
+	if it == nil {
+		it = new(item)
+		g.all = append(g.all, it)
+	} else {
+		g.free, it.next = it.next, nil
+	}
+	it.d = *d
+	g.inHand++
+	return it
+}
+
+// release puts an item back. mu is held.
+func (g *group) release(it *item) {
+	*it = item{next: g.free}
+	g.free = it
+	g.inHand--
+	if g.closing && g.inHand == 0 {
+		g.markEmpty()
+	}
+}
+
+// markEmpty tells that nothing is in hand any more. mu is held.
+func (g *group) markEmpty() {
+	select {
+	case <-g.empty:
+	default:
+		close(g.empty)
+	}
+}
+
+// complete ends an item that is settled or lost: its successor goes on. mu is held.
+func (g *group) complete(it *item) {
+	g.passOn(it)
+	g.release(it)
+	g.roomMade()
+}
+
+// passOn makes the next item of a key ready. mu is held.
+func (g *group) passOn(it *item) {
+	next := g.keys.advance(it)
+	if next == nil {
+		return
+	}
+	if g.closing { // they went back with the consumer
+		for next != nil {
+			following := g.keys.advance(next)
+			g.release(next)
+			next = following
+		}
+		return
+	}
+	g.ready.push(next)
+	signal(g.wake)
+}
+
+// roomMade wakes the fetcher when it is worth it. mu is held.
+func (g *group) roomMade() {
+	if !g.waiting {
+		return
+	}
+	room, starving := g.window-g.inHand, g.ready.len() == 0
+	switch {
+	case room >= max(1, g.window/4), room > 0 && starving:
+	case starving && g.idle > 0 && g.window < g.limit: // to widen the window
+	case g.gives.GivesBack && g.crowded(): // to give keys back
+	default:
+		return
+	}
+	g.waiting = false
+	signal(g.fetch)
+}
+
+// queue is a ring of items.
+type queue struct {
+	items []*item
+	head  int
+	n     int
+}
+
+func (q *queue) len() int { return q.n }
+
+func (q *queue) push(it *item) {
+	if q.n == len(q.items) {
+		q.grow()
+	}
+	q.items[(q.head+q.n)&(len(q.items)-1)] = it
+	q.n++
+}
+
+func (q *queue) pop() *item {
+	if q.n == 0 {
+		return nil
+	}
+	it := q.items[q.head]
+	q.items[q.head] = nil
+	q.head = (q.head + 1) & (len(q.items) - 1)
+	q.n--
+	return it
+}
+
+func (q *queue) grow() {
+	items := make([]*item, max(16, 2*len(q.items)))
+	for i := range q.n {
+		items[i] = q.items[(q.head+i)&(len(q.items)-1)]
+	}
+	q.items, q.head = items, 0
+}

@@ -1,0 +1,150 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/leat-go/leat/event"
+)
+
+// keepLoop settles what workers decided, in batches as large as what has come
+// together meanwhile, and makes held items ready when they are due.
+func (g *group) keepLoop() {
+	var batch []*item
+	var settlements []event.Settlement
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	for {
+		var wait time.Duration
+		var stopped bool
+		batch, wait, stopped = g.collectWork(batch)
+		if len(batch) > 0 {
+			settlements = g.settle(batch, settlements)
+			continue
+		}
+		if stopped {
+			return
+		}
+		if wait < 0 {
+			<-g.kick
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-g.kick:
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}
+
+// collectWork takes what is to be settled, wakes what is due, and tells how long
+// until the next is due; negative when nothing waits.
+func (g *group) collectWork(spare []*item) (batch []*item, wait time.Duration, stopped bool) {
+	clear(spare)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	wait = -1
+	if g.held.Len() > 0 {
+		now := time.Now()
+		for g.held.Len() > 0 && !g.held[0].due.After(now) {
+			g.due(g.held[0])
+		}
+		if g.held.Len() > 0 {
+			wait = g.held[0].due.Sub(now)
+		}
+	}
+	batch, g.pending = g.pending, spare[:0]
+	return batch, wait, g.stopped
+}
+
+// due lets a held item go on. mu is held.
+func (g *group) due(it *item) {
+	g.held.remove(it)
+	if it.step == stepSettle {
+		g.pending = append(g.pending, it)
+		return
+	}
+	g.ready.push(it)
+	signal(g.wake)
+}
+
+// settle settles a batch. What the channel did not record is tried again.
+func (g *group) settle(batch []*item, settlements []event.Settlement) []event.Settlement {
+	settlements = settlements[:0]
+	for _, it := range batch {
+		settlements = append(settlements, it.settlement)
+	}
+	err := g.consumer.Settle(g.ctx, settlements)
+	var some *event.SettleError
+	if errors.As(err, &some) {
+		err = nil
+	}
+	if err != nil {
+		g.settleLater(batch, err)
+		return settlements
+	}
+	if len(g.b.hooks.settle) > 0 || some != nil {
+		g.tellSettled(batch, some)
+	}
+	g.mu.Lock()
+	g.settling, g.problem, g.stalled = 0, nil, ""
+	for i, it := range batch {
+		g.settled(it, some.At(i))
+	}
+	g.mu.Unlock()
+	clear(settlements)
+	return settlements
+}
+
+// settled goes on with an item after its settlement. mu is held.
+func (g *group) settled(it *item, err error) {
+	switch {
+	case errors.Is(err, event.ErrFull): // the dead letters: the lane waits
+		it.step = stepSettle
+		it.due = time.Now().Add(brief.wait(it.tried()))
+		g.hold(it)
+	case it.run != nil && err == nil: // somebody waits for the settlement
+		g.passOn(it)
+		it.step = stepAfter
+		g.ready.push(it)
+		signal(g.wake)
+	default:
+		g.complete(it)
+	}
+}
+
+// settleLater keeps a batch that did not reach the channel.
+func (g *group) settleLater(batch []*item, err error) {
+	if !errors.Is(err, context.Canceled) {
+		g.stall(StallSettle, err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.problem = err
+	if g.stopped || errors.Is(err, event.ErrClosed) { // nobody is there to settle with
+		for _, it := range batch {
+			g.complete(it)
+		}
+		return
+	}
+	g.settling++
+	due := time.Now().Add(brief.wait(g.settling))
+	for _, it := range batch {
+		it.step, it.due = stepSettle, due
+		g.hold(it)
+	}
+}
+
+// tellSettled tells hooks and log how a batch ended.
+func (g *group) tellSettled(batch []*item, some *event.SettleError) {
+	for i, it := range batch {
+		s := it.settlement
+		err := some.At(i)
+		if errors.Is(err, event.ErrFull) {
+			g.stall(StallDead, err)
+		}
+		g.b.hooks.settled(Settled{Group: g.name, Topic: it.d.Topic, Event: it.d.Event, Kind: s.Kind, Cause: s.Cause, Err: err})
+	}
+}

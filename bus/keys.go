@@ -1,0 +1,58 @@
+package bus
+
+import "hash/maphash"
+
+const keyBuckets = 1024
+
+var keySeed = maphash.MakeSeed()
+
+// keyTable lines up the items of each key in hand: the front of a line is with a
+// worker, held, or about to be; the others wait behind it. It allocates nothing.
+type keyTable struct {
+	buckets [keyBuckets]*item // fronts
+}
+
+// add lines an item up and reports whether it is the front of its key. Items
+// without a key always are.
+func (t *keyTable) add(it *item) bool {
+	key := it.d.Event.Key()
+	if key == "" {
+		return true
+	}
+	i := maphash.String(keySeed, key) % keyBuckets
+	for front := t.buckets[i]; front != nil; front = front.inBucket {
+		if front.d.Event.Key() == key && front.d.Topic == it.d.Topic {
+			front.last.next = it
+			front.last = it
+			return false
+		}
+	}
+	it.bucket = int32(i) + 1 //nolint:gosec // below keyBuckets
+	it.last = it
+	it.inBucket = t.buckets[i]
+	t.buckets[i] = it
+	return true
+}
+
+// advance takes the front of a key out and returns the next of the line, which is
+// the front now, or nil.
+func (t *keyTable) advance(it *item) *item {
+	if it.bucket == 0 {
+		return nil
+	}
+	place := &t.buckets[it.bucket-1]
+	for *place != it {
+		place = &(*place).inBucket
+	}
+	next := it.next
+	if next == nil {
+		*place = it.inBucket
+	} else {
+		next.last = it.last
+		next.bucket = it.bucket
+		next.inBucket = it.inBucket
+		*place = next
+	}
+	it.bucket, it.next, it.last, it.inBucket = 0, nil, nil, nil
+	return next
+}

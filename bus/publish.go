@@ -1,0 +1,302 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/leat-go/leat/event"
+)
+
+// Publish sends v to its topic. nil means that the channel has it: it is owed to
+// every group that exists on the topic. v is a message, a value of a Go type that
+// is named and encoded as its type says, or an [event.Event], which is published
+// as it is.
+//
+// Under a handler's context the event is collected instead: it goes out if the
+// handler succeeds, with an id derived from the handled event, so that a
+// redelivery publishes the same id again. Conversation, cause, trace and tenant
+// are inherited from the context.
+//
+// When the topic has no room, Publish waits until ctx ends; the error then names
+// the group that is behind ([event.FullError]). It returns [ErrNotStarted] before
+// Start and [event.ErrClosed] from Drain or Shutdown on, but not to handlers.
+func (b *Bus) Publish(ctx context.Context, v any, opts ...PublishOption) error {
+	if err := b.accepts(ctx); err != nil {
+		return err
+	}
+	var p publishing
+	if len(opts) > 0 {
+		p = applyAll(opts)
+	}
+	e, topic, err := b.build(ctx, v, &p)
+	if err != nil {
+		return err
+	}
+	if out := b.outbox(ctx, p.now); out != nil {
+		return out.Add(ctx, topic, e)
+	}
+	if err := b.send(ctx, topic, "", e.One()); err != nil {
+		return fmt.Errorf("bus: publish %s: %w", e.Type(), err)
+	}
+	return nil
+}
+
+// PublishAll sends several messages, those of one topic with one call of the
+// channel. Order is kept per key. A *[event.ProduceError] names by index those
+// that were not accepted; a value that can't become an event refuses all.
+func (b *Bus) PublishAll(ctx context.Context, vs ...any) error {
+	if err := b.accepts(ctx); err != nil {
+		return err
+	}
+	batches, err := b.buildAll(ctx, vs)
+	if err != nil {
+		return err
+	}
+	out := b.outbox(ctx, false)
+	failed := &event.ProduceError{}
+	for _, batch := range batches {
+		if out != nil {
+			if err := out.Add(ctx, batch.topic, batch.events...); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := b.send(ctx, batch.topic, "", batch.events); err != nil {
+			failed.Failed = append(failed.Failed, batch.failures(err)...)
+		}
+	}
+	if len(failed.Failed) > 0 {
+		return failed
+	}
+	return nil
+}
+
+// batch is the part of a PublishAll that goes to one topic.
+type batch struct {
+	topic   string
+	events  []event.Event
+	indexes []int // in the call
+}
+
+func (b *Bus) buildAll(ctx context.Context, vs []any) ([]*batch, error) {
+	var batches []*batch
+	byTopic := make(map[string]*batch, 1)
+	for i, v := range vs {
+		e, topic, err := b.build(ctx, v, &publishing{})
+		if err != nil {
+			return nil, fmt.Errorf("[%d] %w", i, err)
+		}
+		bt := byTopic[topic]
+		if bt == nil {
+			bt = &batch{topic: topic}
+			byTopic[topic] = bt
+			batches = append(batches, bt)
+		}
+		bt.events = append(bt.events, e)
+		bt.indexes = append(bt.indexes, i)
+	}
+	return batches, nil
+}
+
+// failures translates the error of a Produce to indexes of the whole call.
+func (bt *batch) failures(err error) []event.ProduceFailure {
+	if some, ok := errors.AsType[*event.ProduceError](err); ok {
+		fs := make([]event.ProduceFailure, len(some.Failed))
+		for i, f := range some.Failed {
+			f.Index = bt.indexes[f.Index]
+			fs[i] = f
+		}
+		return fs
+	}
+	fs := make([]event.ProduceFailure, len(bt.events))
+	for i, e := range bt.events {
+		fs[i] = event.ProduceFailure{Index: bt.indexes[i], ID: e.ID(), Err: err}
+	}
+	return fs
+}
+
+// accepts tells whether the Bus takes a publish now.
+func (b *Bus) accepts(ctx context.Context) error {
+	if b.is() == stateStarted {
+		return nil
+	}
+	if r := runOf(ctx); r != nil && r.g.b == b {
+		return nil // what runs may finish
+	}
+	if s := b.is(); s == stateNew || s == stateStarting {
+		return ErrNotStarted
+	}
+	return event.ErrClosed
+}
+
+// outbox returns where a publish under ctx is collected, or nil. What a handler
+// of another Bus publishes here is sent at once: its outbox is that Bus's.
+func (b *Bus) outbox(ctx context.Context, now bool) event.Outbox {
+	if now {
+		return nil
+	}
+	if r := runOf(ctx); r != nil && r.g.b != b {
+		return nil
+	}
+	return event.OutboxFrom(ctx)
+}
+
+func applyAll(opts []PublishOption) publishing {
+	var p publishing
+	for _, o := range opts {
+		o.applyPublish(&p)
+	}
+	return p
+}
+
+// build turns a value into the event that is sent, and tells its topic.
+func (b *Bus) build(ctx context.Context, v any, p *publishing) (event.Event, string, error) {
+	e, raw := v.(event.Event)
+	topic := p.topic
+	if raw {
+		if topic == "" {
+			topic = b.topicOf(e.Type())
+		}
+		e = p.override(e)
+	} else {
+		m, err := b.valueMessage(v)
+		if err != nil {
+			return e, "", err
+		}
+		if topic == "" {
+			topic = m.topic
+		}
+		if e, err = b.encode(ctx, m, v, p); err != nil {
+			return e, "", fmt.Errorf("bus: publish %s: %w", m.typ, err)
+		}
+	}
+	e, err := b.finish(ctx, e)
+	if err != nil {
+		return e, "", fmt.Errorf("bus: publish %s: %w", e.Type(), err)
+	}
+	return e, topic, nil
+}
+
+// finish checks an event against the catalog and lets the transforms work on it.
+func (b *Bus) finish(ctx context.Context, e event.Event) (event.Event, error) {
+	if c := b.cfg.Catalog; c != nil {
+		if err := c.Check(e); err != nil {
+			return e, err
+		}
+	}
+	for _, transform := range b.cfg.Transforms {
+		var err error
+		if e, err = transform(ctx, e); err != nil {
+			return e, err
+		}
+	}
+	return e, nil
+}
+
+func (b *Bus) valueMessage(v any) (*message, error) {
+	t := reflect.TypeOf(v)
+	if t == nil {
+		return nil, errors.New("bus: publish of nil")
+	}
+	if t.Kind() == reflect.Pointer && reflect.ValueOf(v).IsNil() {
+		return nil, fmt.Errorf("bus: publish of a nil %v", t)
+	}
+	m := b.messageOf(t)
+	return m, m.err
+}
+
+func (b *Bus) encode(ctx context.Context, m *message, v any, p *publishing) (event.Event, error) {
+	data, err := m.codec.Encode(v)
+	if err != nil {
+		return event.Event{}, err
+	}
+	a := event.Attributes{
+		ID:          p.id,
+		Source:      b.source,
+		Type:        m.typ,
+		Subject:     p.subject,
+		Key:         p.key,
+		NotBefore:   p.notBefore,
+		ContentType: m.codec.ContentType(),
+		Schema:      m.schema,
+		Data:        data,
+		KeepData:    true,
+	}
+	if a.Key == "" {
+		a.Key = m.key(v)
+	}
+	if m.version != "" {
+		a.Extensions = []event.Extension{{Name: event.ExtSchemaVersion, Value: m.version}}
+	}
+	if r := runOf(ctx); r != nil && a.ID == "" {
+		a.ID = r.deriveID()
+	}
+	return event.Inherit(ctx, a.Event()), nil
+}
+
+// override applies what the options of a publish say to a ready event.
+func (p *publishing) override(e event.Event) event.Event {
+	if p.id != "" {
+		e = e.WithID(p.id)
+	}
+	if p.key != "" {
+		e = e.WithKey(p.key)
+	}
+	if p.subject != "" {
+		e = e.WithSubject(p.subject)
+	}
+	if !p.notBefore.IsZero() {
+		e = e.WithNotBefore(p.notBefore)
+	}
+	return e
+}
+
+// send produces events and tells the hooks. group is the one whose handler
+// published them, or "".
+func (b *Bus) send(ctx context.Context, topic, group string, events []event.Event) error {
+	p, err := b.producer(ctx, topic)
+	if err == nil {
+		err = p.Produce(ctx, events...)
+	}
+	if len(b.hooks.publish) > 0 {
+		b.tellPublished(ctx, topic, group, events, err)
+	}
+	return err
+}
+
+func (b *Bus) tellPublished(ctx context.Context, topic, group string, events []event.Event, err error) {
+	some, _ := errors.AsType[*event.ProduceError](err)
+	for i, e := range events {
+		p := Published{Topic: topic, Event: e, Group: group, Err: err}
+		if some != nil {
+			p.Err = failureAt(some, i)
+		}
+		b.hooks.published(ctx, p)
+	}
+}
+
+func failureAt(err *event.ProduceError, i int) error {
+	for _, f := range err.Failed {
+		if f.Index == i {
+			return f.Err
+		}
+	}
+	return nil
+}
+
+func (b *Bus) producer(ctx context.Context, topic string) (event.Producer, error) {
+	if p, ok := b.producers.Load(topic); ok {
+		return p.(event.Producer), nil //nolint:forcetypeassert // nothing else is stored
+	}
+	if err := checkName("topic", topic); err != nil {
+		return nil, err
+	}
+	p, err := b.cfg.Channel.Producer(ctx, topic)
+	if err != nil {
+		return nil, fmt.Errorf("topic %q: %w", topic, err)
+	}
+	b.producers.Store(topic, p)
+	return p, nil
+}

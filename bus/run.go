@@ -1,0 +1,130 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/leat-go/leat/event"
+)
+
+// run is one attempt: the handler's context, and what the handler published under
+// it. It is the outermost outbox.
+type run struct {
+	event.Attempt
+
+	g *group
+	h *handler
+
+	mu        sync.Mutex // the handler may publish from several goroutines
+	over      bool       // the handler returned
+	ordinal   int
+	collected []outgoing
+}
+
+// outgoing are collected events for one topic.
+type outgoing struct {
+	topic  string
+	events []event.Event
+}
+
+type runKey struct{}
+
+// Value returns the run under its key.
+func (r *run) Value(key any) any {
+	if key == (runKey{}) {
+		return r
+	}
+	return r.Attempt.Value(key)
+}
+
+// runOf returns the run that ctx belongs to, or nil.
+func runOf(ctx context.Context) *run {
+	r, _ := ctx.Value(runKey{}).(*run)
+	return r
+}
+
+// deriveID returns the id of the next event that the handler publishes.
+func (r *run) deriveID() string {
+	r.mu.Lock()
+	n := r.ordinal
+	r.ordinal++
+	r.mu.Unlock()
+	cause := r.Info.Event
+	return event.DerivedID(r.g.wire, cause.Source(), cause.ID(), n)
+}
+
+var errOver = errors.New("bus: publish under the context of a handler that has returned")
+
+// Add collects events; it refuses those that could never be sent.
+func (r *run) Add(_ context.Context, topic string, events ...event.Event) error {
+	if err := checkName("topic", topic); err != nil {
+		return err
+	}
+	for _, e := range events {
+		if err := e.Validate(); err != nil {
+			return err
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over {
+		return errOver
+	}
+	if n := len(r.collected); n > 0 && r.collected[n-1].topic == topic {
+		r.collected[n-1].events = append(r.collected[n-1].events, events...)
+		return nil
+	}
+	r.collected = append(r.collected, outgoing{topic, append([]event.Event(nil), events...)})
+	return nil
+}
+
+// end closes the outbox: the handler returned. Unless it succeeded what it
+// published is dropped.
+func (r *run) end(keep bool) {
+	r.mu.Lock()
+	r.over = true
+	if !keep {
+		r.collected = nil
+	}
+	r.mu.Unlock()
+}
+
+// produce sends what was collected. What is accepted is not sent again by the next
+// call.
+func (r *run) produce(ctx context.Context) error {
+	for len(r.collected) > 0 {
+		out := &r.collected[0]
+		if err := r.g.b.send(ctx, out.topic, r.g.name, out.events); err != nil {
+			out.events = remaining(out.events, err)
+			return err
+		}
+		r.collected = r.collected[1:]
+	}
+	return nil
+}
+
+// remaining returns the events that err says were not accepted, in order.
+func remaining(events []event.Event, err error) []event.Event {
+	some, ok := errors.AsType[*event.ProduceError](err)
+	if !ok {
+		return events
+	}
+	left := make([]event.Event, 0, len(some.Failed))
+	for _, f := range some.Failed {
+		left = append(left, events[f.Index])
+	}
+	return left
+}
+
+// refused reports whether err names an event that no repetition will send.
+func refused(err error) bool {
+	if some, ok := errors.AsType[*event.ProduceError](err); ok {
+		for _, f := range some.Failed {
+			if f.Final() {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,305 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/leat-go/leat/event"
+)
+
+// closing is a shutdown that runs or has ended.
+type closing struct {
+	done chan struct{}
+	err  error // once done
+}
+
+// Shutdown stops in order: no more deliveries are taken, and what no handler has
+// begun goes back to the channel; handlers that run may finish until ctx ends, then
+// their contexts are cancelled with [event.ErrClosed] and they have
+// Config.CancelGrace to return; what succeeded is acknowledged, the rest goes back
+// and is not counted as a failure. Then the channel is closed, unless
+// Config.KeepChannel. Shutdown returns by then whatever still runs, with an error
+// if something does. Later calls wait for the first and return its error.
+func (b *Bus) Shutdown(ctx context.Context) error {
+	c, first := b.beginClosing()
+	if first {
+		go func() {
+			c.err = b.shutdown(ctx)
+			close(c.done)
+		}()
+		<-c.done
+		return c.err
+	}
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// beginClosing returns the one shutdown of the Bus and whether it begins now.
+func (b *Bus) beginClosing() (*closing, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closing != nil {
+		return b.closing, false
+	}
+	b.closing = &closing{done: make(chan struct{})}
+	return b.closing, true
+}
+
+func (b *Bus) shutdown(ctx context.Context) error {
+	b.awaitStart(ctx)
+	was := state(b.state.Swap(int32(stateClosed)))
+	hard, cancel := graced(ctx, b.cfg.CancelGrace)
+	defer cancel()
+	var errs []error
+	if was != stateNew {
+		errs = b.closeGroups(ctx, hard)
+		b.mu.Lock()
+		stop := b.stop
+		b.mu.Unlock()
+		if stop != nil {
+			stop()
+		}
+	}
+	if !b.cfg.KeepChannel && b.cfg.Channel != nil {
+		if err := b.cfg.Channel.Close(hard); err != nil {
+			errs = append(errs, fmt.Errorf("bus: close the channel: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// awaitStart lets a Start that runs end first.
+func (b *Bus) awaitStart(ctx context.Context) {
+	b.mu.Lock()
+	starting := b.starting
+	b.mu.Unlock()
+	if starting == nil {
+		return
+	}
+	select {
+	case <-starting:
+	case <-ctx.Done():
+	}
+}
+
+func (b *Bus) closeGroups(ctx, hard context.Context) []error {
+	groups := b.started()
+	errs := make([]error, len(groups))
+	var wg sync.WaitGroup
+	for i, g := range groups {
+		wg.Go(func() { errs[i] = g.close(ctx, hard) })
+	}
+	wg.Wait()
+	return errs
+}
+
+// graced returns a context that ends d after ctx.
+func graced(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var timer *time.Timer
+	var mu sync.Mutex
+	stop := context.AfterFunc(ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		timer = time.AfterFunc(d, cancel)
+	})
+	return hard, func() {
+		stop()
+		mu.Lock()
+		if timer != nil {
+			timer.Stop()
+		}
+		mu.Unlock()
+		cancel()
+	}
+}
+
+// close ends the group: by hard whatever still runs.
+func (g *group) close(ctx, hard context.Context) error {
+	g.beginClosing()
+	select {
+	case <-g.fetched:
+	case <-ctx.Done():
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- g.consumer.Close(ctx) }()
+	var err error
+	select {
+	case err = <-closed:
+		select {
+		case <-g.empty:
+		case <-hard.Done():
+		}
+	case <-hard.Done():
+	}
+	return errors.Join(err, g.stop())
+}
+
+// beginClosing takes no more deliveries and forgets those that were not begun:
+// they go back with the consumer.
+func (g *group) beginClosing() {
+	g.mu.Lock()
+	g.closing = true
+	receive := g.receive
+	for range g.ready.len() {
+		it := g.ready.pop()
+		if it.step == stepRun {
+			g.complete(it)
+			continue
+		}
+		g.ready.push(it)
+	}
+	if !g.gives.GivesBack {
+		g.dropHeld()
+	}
+	if g.inHand == 0 {
+		g.markEmpty()
+	}
+	g.mu.Unlock()
+	if receive != nil {
+		receive()
+	}
+	signal(g.fetch)
+	signal(g.kick)
+}
+
+// dropHeld forgets what waits in hand, but for settlements: it goes back with the
+// consumer. mu is held.
+func (g *group) dropHeld() {
+	var keep []*item
+	for g.held.Len() > 0 {
+		it := g.held[0]
+		g.held.remove(it)
+		if it.step == stepSettle {
+			keep = append(keep, it)
+			continue
+		}
+		g.complete(it)
+	}
+	for _, it := range keep {
+		it.due = time.Time{}
+		g.held.add(it)
+	}
+}
+
+// stop ends the goroutines. Those of handlers that don't return are left behind.
+func (g *group) stop() error {
+	g.mu.Lock()
+	g.stopped = true
+	busy := g.workers - g.idle
+	left := g.inHand
+	g.mu.Unlock()
+	signal(g.wake)
+	signal(g.kick)
+	select {
+	case <-g.fetched:
+	default: // the engine did not end its Receive
+		left = max(left, 1)
+	}
+	if left > 0 {
+		g.cancel()
+		return fmt.Errorf("bus: group %q: %w: %d handlers, %d deliveries in hand", g.name, errStuck, busy, left)
+	}
+	g.running.Wait()
+	g.cancel()
+	return nil
+}
+
+// LeftError is returned by a Drain that did not end in time.
+type LeftError struct {
+	Groups  []Left
+	Unknown bool  // the channel can't tell what is left
+	Err     error // why the wait ended
+}
+
+// Left is what one group is owed on one topic.
+type Left struct {
+	Group, Topic string
+	Lag          event.Lag
+}
+
+func (e *LeftError) Error() string {
+	if e.Unknown {
+		return "bus: drain: the channel can't tell whether something is left"
+	}
+	var sb strings.Builder
+	sb.WriteString("bus: drain: not everything is handled")
+	for _, l := range e.Groups {
+		fmt.Fprintf(&sb, "; group %q is owed %d events of topic %q", l.Group, l.Lag.Unsettled(), l.Topic)
+	}
+	if e.Err != nil {
+		sb.WriteString(": " + e.Err.Error())
+	}
+	return sb.String()
+}
+
+// Unwrap returns why the wait ended.
+func (e *LeftError) Unwrap() error { return e.Err }
+
+// Drain refuses publishes from outside, goes on until everything that is owed to
+// the groups of this Bus is settled, retries included, and shuts down. When ctx
+// ends before, it shuts down and returns a *[LeftError] that counts what is left:
+// nothing of it is lost. On a channel that can't tell what is owed it shuts down
+// at once and says so by LeftError.Unknown. Called again it shuts down without
+// waiting any longer.
+func (b *Bus) Drain(ctx context.Context) error {
+	if !b.state.CompareAndSwap(int32(stateStarted), int32(stateDraining)) {
+		if b.is() == stateNew {
+			return ErrNotStarted
+		}
+		return b.Shutdown(ctx)
+	}
+	left := b.settleAll(ctx)
+	err := b.Shutdown(ctx)
+	if left != nil {
+		return errors.Join(left, err)
+	}
+	return err
+}
+
+func (b *Bus) settleAll(ctx context.Context) error {
+	groups := b.started()
+	if len(groups) == 0 {
+		return nil
+	}
+	quiescer, ok := b.cfg.Channel.(event.Quiescer)
+	if !ok {
+		return &LeftError{Unknown: true}
+	}
+	names := make([]string, len(groups))
+	for i, g := range groups {
+		names[i] = g.wire
+	}
+	if err := quiescer.Quiet(ctx, names...); err != nil {
+		return &LeftError{Groups: b.left(ctx, groups), Err: err}
+	}
+	return nil
+}
+
+// left counts what the groups are owed.
+func (b *Bus) left(ctx context.Context, groups []*group) []Left {
+	reporter, ok := b.cfg.Channel.(event.LagReporter)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.cfg.CancelGrace)
+	defer cancel()
+	var all []Left
+	for _, g := range groups {
+		for _, topic := range g.topics {
+			lag, err := reporter.Lag(ctx, topic, g.wire)
+			if err == nil && lag.Unsettled() > 0 {
+				all = append(all, Left{Group: g.name, Topic: topic, Lag: lag})
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,158 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/leat-go/leat/event"
+)
+
+// Subscribe hands the events of T's type to h, in a group: every group gets every
+// event, and the members of a group, in this process or others, share them.
+//
+// h returns nil when the event is handled. An error is retried as [Retry] says,
+// and at last the event becomes a dead letter of the group; package event has
+// marks for errors that mean something else. h runs for one event at a time
+// unless [Workers] says otherwise, and for one event of a key at a time always.
+//
+// Mistakes, such as a second handler for the type in the group, are reported by
+// Start. Subscribe panics when the Bus was started already.
+func Subscribe[T any](b *Bus, group string, h func(context.Context, T) error, opts ...SubscribeOption) {
+	b.mustBeNew("Subscribe")
+	t := reflect.TypeFor[T]()
+	if t == reflect.TypeFor[event.Event]() {
+		b.mistake(fmt.Errorf("group %q: Subscribe with event.Event: use SubscribeRaw", group))
+		return
+	}
+	m := b.messageOf(t)
+	if m.err != nil {
+		b.mistake(fmt.Errorf("group %q: %w", group, m.err))
+		return
+	}
+	if h == nil {
+		b.mistake(fmt.Errorf("group %q: nil handler for %s", group, m.typ))
+		return
+	}
+	b.subscribe(group, []string{m.typ}, b.decoding(m, func(ctx context.Context, decode func(any) error) error {
+		var v T
+		if err := decode(&v); err != nil {
+			return err
+		}
+		return h(ctx, v)
+	}), opts)
+}
+
+// SubscribeRaw hands events of several types to h as they are, undecoded. Without
+// types, and with at least one [Topic], it takes every type of its topics that
+// the group has no other handler for.
+func SubscribeRaw(b *Bus, group string, types []string, h event.Handler, opts ...SubscribeOption) {
+	b.mustBeNew("SubscribeRaw")
+	if h == nil {
+		b.mistake(fmt.Errorf("group %q: nil raw handler", group))
+		return
+	}
+	b.subscribe(group, types, h, opts)
+}
+
+func (b *Bus) mustBeNew(call string) {
+	if b.is() != stateNew {
+		panic("bus: " + call + " after Start: subscribe first, so that Start can check everything")
+	}
+}
+
+func (b *Bus) mistake(err error) {
+	b.mu.Lock()
+	b.mistakes = append(b.mistakes, err)
+	b.mu.Unlock()
+}
+
+// subscribe adds a handler to a group; what is wrong is kept for Start.
+func (b *Bus) subscribe(name string, types []string, h event.Handler, opts []SubscribeOption) {
+	var s subscription
+	for _, o := range opts {
+		o.applySubscribe(&s)
+	}
+	if err := s.check(types); err != nil {
+		b.mistake(fmt.Errorf("group %q: %w", name, err))
+		return
+	}
+	topics := s.topics
+	if len(topics) == 0 {
+		for _, typ := range types {
+			topics = append(topics, b.topicOf(typ))
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	g := b.byName[name]
+	if g == nil {
+		g = newGroup(b, name)
+		b.byName[name] = g
+		b.groups = append(b.groups, g)
+	}
+	for _, err := range g.add(types, topics, h, s) {
+		b.mistakes = append(b.mistakes, fmt.Errorf("group %q: %w", name, err))
+	}
+}
+
+func (s *subscription) check(types []string) error {
+	var errs []error
+	if len(types) == 0 && len(s.topics) == 0 {
+		errs = append(errs, errors.New("a raw subscription without types needs a Topic"))
+	}
+	for _, typ := range types {
+		if typ == "" {
+			errs = append(errs, errors.New("empty event type"))
+		}
+	}
+	for _, topic := range s.topics {
+		errs = append(errs, checkName("topic", topic))
+	}
+	if s.timeout < 0 {
+		errs = append(errs, errors.New("Timeout is negative"))
+	}
+	if slices.Contains(s.middleware, nil) {
+		errs = append(errs, errors.New("With has a nil middleware"))
+	}
+	if w := s.group.workers; w != nil && *w < 1 {
+		errs = append(errs, fmt.Errorf("Workers(%d): at least 1", *w))
+	}
+	if n := s.group.inFlight; n != nil && *n < 1 {
+		errs = append(errs, fmt.Errorf("InFlight(%d): at least 1", *n))
+	}
+	errs = append(errs, s.retry.check())
+	return errors.Join(errs...)
+}
+
+// decoding returns a handler that checks, upcasts and decodes an event of m before
+// it calls next.
+func (b *Bus) decoding(m *message, next func(ctx context.Context, decode func(any) error) error) event.Handler {
+	return func(ctx context.Context, e event.Event) error {
+		return next(ctx, func(v any) error {
+			e, err := b.upcast(e)
+			if err != nil {
+				return err
+			}
+			return b.decode(m, e, v)
+		})
+	}
+}
+
+// upcast brings an event that came in to the version that the application knows.
+func (b *Bus) upcast(e event.Event) (event.Event, error) {
+	c := b.cfg.Catalog
+	if c == nil {
+		return e, nil
+	}
+	e, err := c.Upcast(e)
+	if err == nil {
+		err = c.Check(e)
+	}
+	if err != nil {
+		return e, &invalidError{code: codeInvalid, err: err}
+	}
+	return e, nil
+}

@@ -1,0 +1,214 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/leat-go/leat/event"
+)
+
+// action is what a worker wants done with the item it worked on.
+type action uint8
+
+const (
+	actNone   action = iota
+	actSettle        // settle it as it.settlement says
+	actHold          // keep it in hand until it.due
+	actDrop          // it is no longer ours
+	actDone          // settled and all done
+)
+
+// slabSize is how many runs share an allocation.
+const slabSize = 16
+
+// worker is what one worker goroutine has of its own.
+type worker struct {
+	g    *group
+	slab []run
+}
+
+// workLoop takes one item at a time, so that a finished one never waits behind the
+// next handler.
+func (g *group) workLoop() {
+	w := worker{g: g}
+	var it *item
+	act := actNone
+	for {
+		if it = g.exchange(it, act); it == nil {
+			return
+		}
+		act = w.work(it)
+	}
+}
+
+// exchange hands the item that was worked on back and takes the next; nil when the
+// group has ended.
+func (g *group) exchange(it *item, act action) *item {
+	g.mu.Lock()
+	g.apply(it, act)
+	for {
+		if next := g.ready.pop(); next != nil {
+			more := g.ready.len() > 0 && g.idle > 0
+			g.mu.Unlock()
+			if more {
+				signal(g.wake)
+			}
+			return next
+		}
+		if g.stopped {
+			g.mu.Unlock()
+			signal(g.wake) // the next worker
+			return nil
+		}
+		g.idle++
+		g.roomMade()
+		g.mu.Unlock()
+		<-g.wake
+		g.mu.Lock()
+		g.idle--
+	}
+}
+
+// apply does what a worker wants done. mu is held.
+func (g *group) apply(it *item, act action) {
+	switch act {
+	case actNone:
+	case actSettle:
+		g.settleSoon(it)
+	case actHold:
+		g.hold(it)
+	case actDrop:
+		g.complete(it)
+	case actDone:
+		g.release(it)
+		g.roomMade()
+	}
+}
+
+// settleSoon hands an item to the keeper. mu is held.
+func (g *group) settleSoon(it *item) {
+	g.pending = append(g.pending, it)
+	if len(g.pending) == 1 {
+		signal(g.kick)
+	}
+}
+
+// hold keeps an item in hand until it is due. When the group closes it goes back
+// now: with its delay where the channel can keep it. mu is held.
+func (g *group) hold(it *item) {
+	if g.closing && it.step != stepSettle {
+		if it.step == stepRun && g.gives.GivesBack {
+			it.settlement = g.retryOf(it)
+			g.settleSoon(it)
+			return
+		}
+		g.complete(it) // went back when it was held
+		return
+	}
+	g.held.add(it)
+	if it.heapIndex == 1 {
+		signal(g.kick)
+	}
+	g.roomMade()
+}
+
+// work does the next step of an item.
+func (w *worker) work(it *item) action {
+	switch it.step {
+	case stepAfter:
+		it.run.RunAfter(it.run.detached(), it.outcome)
+		return actDone
+	case stepProduce, stepBefore:
+		ctx, ok := w.g.consumer.Begin(it.d.Token)
+		if !ok {
+			return actDrop
+		}
+		it.run.Context = ctx
+		return w.g.conclude(it)
+	case stepRun, stepSettle: // the keeper sees to the latter
+	}
+	if act, decided := w.g.withoutHandler(it); decided {
+		return act
+	}
+	ctx, ok := w.g.consumer.Begin(it.d.Token)
+	if !ok {
+		return actDrop
+	}
+	return w.attempt(ctx, it)
+}
+
+// withoutHandler decides about deliveries that no handler sees.
+func (g *group) withoutHandler(it *item) (action, bool) {
+	d := &it.d
+	switch {
+	case d.Err != nil:
+		it.settlement = event.Dead(d.Token, g.cause(it, &invalidError{codeDecode, d.Err}, codeDecode))
+	case it.h == nil && g.strict:
+		it.settlement = event.Dead(d.Token, g.cause(it, errUnknownType, codeUnknown))
+	case it.h == nil:
+		g.b.hooks.skipped(g.name, d.Topic, d.Event)
+		it.settlement = event.Ack(d.Token)
+	case g.gives.RedriveLimit > 0 && d.Attempt >= g.gives.RedriveLimit:
+		it.settlement = event.Dead(d.Token, g.cause(it, errBrokerLimit, codeLimit))
+	default:
+		return actNone, false
+	}
+	return actSettle, true
+}
+
+var (
+	errUnknownType = errors.New("bus: the group has no handler for this type")
+	errBrokerLimit = errors.New("bus: delivered as often as the broker allows without a result")
+)
+
+// attempt runs the handler once.
+func (w *worker) attempt(ctx context.Context, it *item) action {
+	g := w.g
+	r := w.newRun()
+	r.g, r.h = g, it.h
+	r.Context, r.Outbox = ctx, r
+	it.runs++
+	d := &it.d
+	r.Info = event.Info{
+		Event:      d.Event,
+		Topic:      d.Topic,
+		Group:      g.wire,
+		Attempt:    max(d.Attempt+it.runs-1, it.failures+1),
+		Failures:   it.failures,
+		Position:   d.Position,
+		EnqueuedAt: d.EnqueuedAt,
+		Redriven:   d.Redriven,
+		Replayed:   d.Replayed,
+	}
+	it.run = r
+	if len(g.b.hooks.attempt) == 0 {
+		return g.decide(it, r.call())
+	}
+	started := time.Now()
+	err := r.call()
+	took := time.Since(started)
+	act := g.decide(it, err)
+	if act != actDrop {
+		g.b.hooks.attempted(r, AttemptEnd{Info: r.Info, Handler: it.h.name, Outcome: it.outcome.Kind, Err: err, Started: started, Took: took})
+	}
+	return act
+}
+
+// call runs the handler; a panic of a middleware is an error too.
+func (r *run) call() (err error) {
+	defer recovered(&err)
+	return r.h.fn(r, r.Info.Event)
+}
+
+func (w *worker) newRun() *run {
+	if len(w.slab) == 0 {
+		w.slab = make([]run, slabSize)
+	}
+	r := &w.slab[0]
+	w.slab = w.slab[1:]
+	return r
+}
+
+// detached returns the run's context without its end: for what must be finished.
+func (r *run) detached() context.Context { return context.WithoutCancel(r) }
