@@ -45,11 +45,14 @@ type Attempt struct {
 type attemptKey struct{}
 
 // Value returns the attempt and its outbox under their keys, else what the
-// delivery's context has.
+// delivery's context has. An [Origin] from outside ends here: the event that is
+// being handled says what others inherit.
 func (a *Attempt) Value(key any) any {
 	switch key.(type) {
 	case attemptKey:
 		return a
+	case originKey:
+		return nil
 	case outboxKey:
 		if a.Outbox != nil {
 			return a.Outbox

@@ -1,14 +1,15 @@
 package event
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"time"
 )
 
 // Attributes is what can be said about a new event. The zero value of a field
-// means that the event does not have the attribute, but for the two that every
-// event has: an empty ID becomes [NewID], a zero Time becomes now.
+// means that the event does not have the attribute, but for two: an empty ID
+// becomes [NewID], a zero Time becomes now.
 type Attributes struct {
 	ID          string
 	Source      string
@@ -18,8 +19,8 @@ type Attributes struct {
 	Key         string    // what order is kept by
 	NotBefore   time.Time
 	ContentType string
-	Schema      string // a URI
-	Extensions  []Extension
+	Schema      string      // an absolute URI
+	Extensions  []Extension // in any order; of two with the same name the last counts, also against Key and NotBefore
 	Data        []byte
 	KeepData    bool // keep Data itself, not a copy: nobody may change the slice from now on
 }
@@ -35,13 +36,17 @@ func New(source, typ string, data []byte) Event {
 func (a Attributes) Event() Event {
 	c := &core{head: intern(a.Source, a.Type, a.ContentType, a.Schema), key: a.Key}
 	c.self[0] = Event{c}
+	var now time.Time
+	if a.ID == "" || a.Time.IsZero() {
+		now = time.Now() // once: it costs more than the rest
+	}
 	if a.ID == "" {
-		c.idLen = uint8(putNewID(c.id[:]))
+		c.idLen = uint8(putNewID(c.id[:], now))
 	} else {
 		c.setID(a.ID)
 	}
 	if a.Time.IsZero() {
-		a.Time = time.Now()
+		a.Time = now
 	}
 	c.setTime(a.Time)
 	c.setData(a.Data, a.KeepData)
@@ -49,9 +54,7 @@ func (a Attributes) Event() Event {
 		m := c.ownMore()
 		m.subject = a.Subject
 		m.notBefore = instant(a.NotBefore)
-		for _, x := range a.Extensions {
-			c.apply(m, x)
-		}
+		c.apply(m, a.Extensions)
 	}
 	return c.self[0]
 }
@@ -80,10 +83,10 @@ func (e Event) WithKey(key string) Event { return e.with(func(c *core) { c.key =
 
 // WithNotBefore returns a copy that is not delivered before t; the zero time removes it.
 func (e Event) WithNotBefore(t time.Time) Event {
-	return e.with(func(c *core) { c.ownMore().notBefore = instant(t) })
+	return e.with(func(c *core) { c.ownMore().setNotBefore(t) })
 }
 
-// WithSchema returns a copy with another schema URI; "" removes it.
+// WithSchema returns a copy with another schema, an absolute URI; "" removes it.
 func (e Event) WithSchema(uri string) Event { return e.withHead(func(h *head) { h.schema = uri }) }
 
 // WithData returns a copy with other data, of which it keeps a copy.
@@ -94,8 +97,8 @@ func (e Event) WithData(contentType string, data []byte) Event {
 }
 
 // WithExtension returns a copy with an extension attribute; the value "" removes
-// it. Names are lower-case letters and digits; the names of [Extension] have
-// meanings of their own.
+// it. Names are lower-case letters and digits; those of [ExtKey] and its neighbours
+// have a meaning of their own.
 func (e Event) WithExtension(name, value string) Event {
 	return e.with(func(c *core) { c.setExtension(name, value) })
 }
@@ -141,7 +144,7 @@ func (c *core) setData(data []byte, keep bool) {
 	case keep:
 		c.data = data
 	default:
-		c.data = append(make([]byte, 0, len(data)), data...)
+		c.data = bytes.Clone(data)
 	}
 }
 
@@ -153,30 +156,31 @@ func (c *core) ownMore() *more {
 	return c.more
 }
 
-func (c *core) setExtensions(xs []Extension) {
-	m := c.ownMore()
+func (c *core) setExtension(name, value string) { c.apply(c.ownMore(), []Extension{{name, value}}) }
+
+// apply sets extensions in m, which is c's own.
+func (c *core) apply(m *more, xs []Extension) {
 	for _, x := range xs {
-		c.apply(m, x)
+		switch x.Name {
+		case ExtKey:
+			c.key = x.Value
+		case ExtNotBefore:
+			m.setNotBefore(time.Time{})
+			if sec, nsec, ok := parseTime([]byte(x.Value)); ok {
+				m.setNotBefore(time.Unix(sec, int64(nsec)))
+			} else {
+				m.set(x) // stays visible, so that Validate can name it
+			}
+		default:
+			m.set(x)
+		}
 	}
 }
 
-func (c *core) setExtension(name, value string) { c.setExtensions([]Extension{{name, value}}) }
-
-// apply sets one extension in m, which is c's own.
-func (c *core) apply(m *more, x Extension) {
-	switch x.Name {
-	case ExtKey:
-		c.key = x.Value
-	case ExtNotBefore:
-		t, err := parseTime(x.Value)
-		if err != nil {
-			m.set(x) // stays visible, so that Validate can name it
-			return
-		}
-		m.notBefore = instant(t)
-	default:
-		m.set(x)
-	}
+// setNotBefore replaces what there is, readable or not.
+func (m *more) setNotBefore(t time.Time) {
+	m.notBefore = instant(t)
+	m.set(Extension{ExtNotBefore, ""})
 }
 
 func (m *more) set(x Extension) {
@@ -192,26 +196,4 @@ func (m *more) set(x Extension) {
 	default:
 		m.extensions = slices.Insert(m.extensions, i, x)
 	}
-}
-
-// instant drops the zone and the monotonic reading, which don't travel.
-func instant(t time.Time) time.Time {
-	if t.IsZero() {
-		return time.Time{}
-	}
-	return time.Unix(t.Unix(), int64(t.Nanosecond())).UTC()
-}
-
-func formatTime(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.Format(time.RFC3339Nano)
-}
-
-func parseTime(s string) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
-	}
-	return time.Parse(time.RFC3339Nano, s)
 }

@@ -51,7 +51,7 @@ const (
 
 // String returns the name of the kind.
 func (k SettleKind) String() string {
-	return [...]string{"ack", "retry", "release", "dead", "park"}[k]
+	return kindName(k, "ack", "retry", "release", "dead", "park")
 }
 
 // Settlement ends one delivery. Use [Ack], [Retry], [Release], [Dead] and [Park].

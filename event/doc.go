@@ -11,6 +11,14 @@
 // the same ids again. An invalid event is refused when it is published, encoded or
 // decoded, by an [AttributeError] that names the attribute.
 //
+// # Encoded events
+//
+// [AppendJSON] and [ParseJSON] are the JSON format of CloudEvents (structured
+// mode), [AppendHeaders] and [ParseHeaders] binary mode: headers beside the data.
+// What one of a pair wrote the other reads as an equal event, with the same bytes
+// of data. [Decoder] has the limits. They are checked against the official SDK of
+// CloudEvents. Values of the application become data by a [Codec].
+//
 // # Handlers and verdicts
 //
 // A [Handler] returns nil when the event is handled. Other errors are failures and

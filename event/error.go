@@ -22,7 +22,7 @@ func (e *Error) Error() string { return e.Message + " (" + e.Code + ")" }
 
 // Is reports whether target is an *Error with the same code.
 func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error) //nolint:errorlint // Is must not unwrap, errors.Is does
+	t, ok := target.(*Error)
 	return ok && t.Code == e.Code
 }
 

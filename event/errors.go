@@ -3,6 +3,8 @@ package event
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -105,17 +107,18 @@ func (e *ProduceError) Unwrap() []error {
 type SettleError struct{ Failed map[int]error }
 
 func (e *SettleError) Error() string {
-	for i, err := range e.Failed {
-		return fmt.Sprintf("event: %d settlements refused; [%d] %v", len(e.Failed), i, err)
+	if len(e.Failed) == 0 {
+		return "event: no settlement refused"
 	}
-	return "event: no settlement refused"
+	first := slices.Min(slices.Collect(maps.Keys(e.Failed)))
+	return fmt.Sprintf("event: %d settlements refused; [%d] %v", len(e.Failed), first, e.Failed[first])
 }
 
-// Unwrap returns the error of each refusal.
+// Unwrap returns the error of each refusal, by index.
 func (e *SettleError) Unwrap() []error {
 	errs := make([]error, 0, len(e.Failed))
-	for _, err := range e.Failed {
-		errs = append(errs, err)
+	for _, i := range slices.Sorted(maps.Keys(e.Failed)) {
+		errs = append(errs, e.Failed[i])
 	}
 	return errs
 }

@@ -3,6 +3,7 @@ package event
 import (
 	"bytes"
 	"iter"
+	"slices"
 	"time"
 	"unsafe"
 )
@@ -39,24 +40,17 @@ type core struct {
 	self    [1]Event
 }
 
-// head holds the attributes that are the same for most events of a type. Heads
-// are interned and compared by pointer first.
-type head struct {
-	source, typ, contentType, schema string
-}
-
 // more holds the attributes that most events don't have.
 type more struct {
 	id         string // set when it does not fit the core
 	subject    string
 	notBefore  time.Time
-	extensions []Extension // sorted by name, without the key and notbefore
+	extensions []Extension // sorted by name, without the key and a readable notbefore
 }
 
 var (
-	noHead head
 	noMore more
-	noCore = core{head: &noHead, more: &noMore}
+	noCore = core{head: noHead, more: &noMore}
 )
 
 func (e Event) core() *core {
@@ -124,21 +118,21 @@ func (e Event) Schema() string { return e.core().head.schema }
 // Data returns the data as it was published. The slice is shared by everyone who
 // holds the event: it must not be changed.
 func (e Event) Data() []byte {
-	d := e.core().data
-	return d[:len(d):len(d)]
+	return slices.Clip(e.core().data)
 }
 
 // Extension returns the value of an extension attribute, or "". The key and
 // NotBefore are found under their names too.
 func (e Event) Extension(name string) string {
 	c := e.core()
-	switch name {
-	case ExtKey:
+	m := c.rare()
+	switch {
+	case name == ExtKey:
 		return c.key
-	case ExtNotBefore:
-		return formatTime(c.rare().notBefore)
+	case name == ExtNotBefore && !m.notBefore.IsZero():
+		return formatTime(m.notBefore)
 	}
-	for _, x := range c.rare().extensions {
+	for _, x := range m.extensions {
 		if x.Name == name {
 			return x.Value
 		}
@@ -146,12 +140,27 @@ func (e Event) Extension(name string) string {
 	return ""
 }
 
-// Extensions yields the extension attributes sorted by name, the key and
-// NotBefore included.
+// Extensions yields names and values of the extension attributes sorted by name,
+// the key and NotBefore included.
 func (e Event) Extensions() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
-		for _, x := range e.allExtensions() {
-			if !yield(x.Name, x.Value) {
+		c := e.core()
+		m := c.rare()
+		next := func(x Extension) bool { return x.Value == "" || yield(x.Name, x.Value) }
+		own := [...]Extension{{ExtNotBefore, formatTime(m.notBefore)}, {ExtKey, c.key}} // sorted too
+		i := 0
+		for _, x := range m.extensions {
+			for ; i < len(own) && own[i].Name < x.Name; i++ {
+				if !next(own[i]) {
+					return
+				}
+			}
+			if !next(x) {
+				return
+			}
+		}
+		for ; i < len(own); i++ {
+			if !next(own[i]) {
 				return
 			}
 		}
@@ -173,8 +182,6 @@ func (e Event) Equal(o Event) bool {
 	}
 	return a.rare().equal(b.rare()) && bytes.Equal(a.data, b.data)
 }
-
-func (h *head) equal(o *head) bool { return h == o || *h == *o }
 
 func (m *more) equal(o *more) bool {
 	if m == o {

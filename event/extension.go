@@ -1,7 +1,5 @@
 package event
 
-import "slices"
-
 // Names of the extension attributes that leat gives a meaning. The first three of
 // the CloudEvents documented extensions keep their meaning from there
 // (partitioning, distributed tracing).
@@ -20,30 +18,6 @@ const (
 // canonical string form of the CloudEvents type system: an integer or a boolean
 // that arrives in JSON becomes its text.
 type Extension struct{ Name, Value string }
-
-// allExtensions returns the extensions sorted by name, with those that have a
-// field of their own. The result may be shared: don't change it.
-func (e Event) allExtensions() []Extension {
-	c := e.core()
-	m := c.rare()
-	if c.key == "" && m.notBefore.IsZero() {
-		return m.extensions
-	}
-	xs := slices.Clone(m.extensions)
-	if c.key != "" {
-		xs = append(xs, Extension{ExtKey, c.key})
-	}
-	if !m.notBefore.IsZero() {
-		xs = append(xs, Extension{ExtNotBefore, formatTime(m.notBefore)})
-	}
-	slices.SortFunc(xs, func(a, b Extension) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
-	return xs
-}
 
 // CorrelationID returns the conversation that the event belongs to: the extension
 // correlationid, or the event's own id when it starts one.

@@ -1,6 +1,9 @@
 package event
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // Handler handles one delivery of an event. nil acknowledges it; what other
 // errors mean is told by [VerdictOf]. The context carries what came with the
@@ -42,8 +45,8 @@ type Transform func(ctx context.Context, e Event) (Event, error)
 
 // Chain wraps h by ms; the first of them is the outermost.
 func Chain(h Handler, ms ...Middleware) Handler {
-	for i := len(ms) - 1; i >= 0; i-- {
-		h = ms[i].Wrap(h)
+	for _, m := range slices.Backward(ms) {
+		h = m.Wrap(h)
 	}
 	return h
 }

@@ -17,13 +17,13 @@ import (
 // are unique, not secret.
 func NewID() string {
 	var b [ulid.EncodedSize]byte
-	putNewID(b[:])
+	putNewID(b[:], time.Now())
 	return string(b[:])
 }
 
-// putNewID writes a ULID to b and returns its length.
-func putNewID(b []byte) int {
-	u := ids.next(uint64(time.Now().UnixMilli()))
+// putNewID writes the next ULID to b and returns its length.
+func putNewID(b []byte, now time.Time) int {
+	u := ids.next(uint64(max(now.UnixMilli(), 0)))
 	if err := u.MarshalTextTo(b[:ulid.EncodedSize]); err != nil {
 		panic("event: " + err.Error()) // the buffer is too small: a bug of this package
 	}
@@ -33,7 +33,7 @@ func putNewID(b []byte) int {
 // ids is the one sequence of the process.
 var ids sequence
 
-// sequence makes ULIDs that only grow.
+// sequence makes ULIDs that only grow. The zero sequence is ready for use.
 type sequence struct {
 	mu sync.Mutex
 	ms uint64 // of the last id, 48 bits
@@ -43,10 +43,9 @@ type sequence struct {
 
 func (s *sequence) next(ms uint64) (u ulid.ULID) {
 	s.mu.Lock()
-	switch {
-	case ms > s.ms:
+	if ms > s.ms {
 		s.restart(ms)
-	default: // the same millisecond, or a clock that stepped back
+	} else { // the same millisecond, or a clock that stepped back
 		s.lo++
 		if s.lo == 0 {
 			s.hi++
@@ -66,7 +65,7 @@ func (s *sequence) next(ms uint64) (u ulid.ULID) {
 
 func (s *sequence) restart(ms uint64) {
 	var b [10]byte
-	rand.Read(b[:]) //nolint:errcheck // crypto/rand.Read never fails since Go 1.24
+	rand.Read(b[:]) // never fails
 	s.ms = ms
 	s.hi = binary.BigEndian.Uint16(b[:2]) >> 1 // room to count up
 	s.lo = binary.BigEndian.Uint64(b[2:])

@@ -16,8 +16,8 @@ type Origin struct {
 }
 
 // maxInherited bounds an inherited attribute, so that nobody upstream can make
-// every event of a conversation large. What is longer is not inherited; the
-// longest of W3C Trace Context (tracestate) fits.
+// every event of a conversation large. The longest that W3C Trace Context asks to
+// pass on (tracestate) fits.
 const maxInherited = 512
 
 type originKey struct{}
@@ -29,8 +29,9 @@ func WithOrigin(ctx context.Context, o Origin) context.Context {
 }
 
 // OriginFrom returns what an event published under ctx inherits: what
-// [WithOrigin] said, and for what it left open what the event that is being
-// handled passes on.
+// [WithOrigin] said since the handler began, and for what it left open what the
+// event that is being handled passes on. Traceparent and Tracestate belong
+// together: both are of the one or of the other.
 func OriginFrom(ctx context.Context) (Origin, bool) {
 	said, ok := ctx.Value(originKey{}).(Origin)
 	a := attemptOf(ctx)
@@ -38,13 +39,13 @@ func OriginFrom(ctx context.Context) (Origin, bool) {
 		return said, ok
 	}
 	o := originOf(a.Info.Event)
-	return Origin{
-		CorrelationID: cmp.Or(said.CorrelationID, o.CorrelationID),
-		CausationID:   cmp.Or(said.CausationID, o.CausationID),
-		Traceparent:   cmp.Or(said.Traceparent, o.Traceparent),
-		Tracestate:    cmp.Or(said.Tracestate, o.Tracestate),
-		Tenant:        cmp.Or(said.Tenant, o.Tenant),
-	}, true
+	if said.Traceparent != "" {
+		o.Traceparent, o.Tracestate = said.Traceparent, said.Tracestate
+	}
+	o.CorrelationID = cmp.Or(said.CorrelationID, o.CorrelationID)
+	o.CausationID = cmp.Or(said.CausationID, o.CausationID)
+	o.Tenant = cmp.Or(said.Tenant, o.Tenant)
+	return o, true
 }
 
 func originOf(cause Event) Origin {
@@ -58,11 +59,16 @@ func originOf(cause Event) Origin {
 }
 
 // Inherit returns e with the attributes of ctx's [Origin] that it doesn't have
-// itself. Values longer than 512 bytes are not inherited.
+// itself; an event with a Traceparent keeps its Tracestate too, or its lack.
+// Values longer than 512 bytes, and those that no attribute may have, are not
+// inherited: what came from outside can't make publishing fail.
 func Inherit(ctx context.Context, e Event) Event {
 	o, ok := OriginFrom(ctx)
 	if !ok {
 		return e
+	}
+	if e.Extension(ExtTraceparent) != "" || !inheritable(o.Traceparent) {
+		o.Traceparent, o.Tracestate = "", ""
 	}
 	var xs [5]Extension
 	n := 0
@@ -73,7 +79,7 @@ func Inherit(ctx context.Context, e Event) Event {
 		{ExtTracestate, o.Tracestate},
 		{ExtTenant, o.Tenant},
 	} {
-		if x.Value == "" || len(x.Value) > maxInherited || e.Extension(x.Name) != "" {
+		if !inheritable(x.Value) || e.Extension(x.Name) != "" {
 			continue
 		}
 		xs[n] = x
@@ -82,5 +88,9 @@ func Inherit(ctx context.Context, e Event) Event {
 	if n == 0 {
 		return e
 	}
-	return e.with(func(c *core) { c.setExtensions(xs[:n]) })
+	return e.with(func(c *core) { c.apply(c.ownMore(), xs[:n]) })
+}
+
+func inheritable(value string) bool {
+	return value != "" && len(value) <= maxInherited && checkValue("", value) == nil
 }

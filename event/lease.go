@@ -24,16 +24,20 @@ type Lease struct {
 
 var _ context.Context = (*Lease)(nil)
 
-// End ends the context with a cause. Later calls change nothing.
+// End ends the context with a cause; nil stands for context.Canceled. Later calls
+// change nothing.
 func (l *Lease) End(cause error) {
-	l.mu.Lock()
-	if l.cause == nil {
-		l.cause = cause
+	if cause == nil {
+		cause = context.Canceled
 	}
-	cancel := l.cancel
-	l.mu.Unlock()
-	if cancel != nil {
-		cancel(cause) // outside of the lock: it runs the AfterFuncs of children
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cause != nil {
+		return
+	}
+	l.cause = cause
+	if l.cancel != nil {
+		l.cancel(cause) // calls nobody back: children end with it, AfterFuncs get goroutines
 	}
 }
 

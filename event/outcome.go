@@ -15,7 +15,7 @@ const (
 
 // String returns the name of the kind.
 func (k OutcomeKind) String() string {
-	return [...]string{"acked", "rejected", "retried", "dead"}[k]
+	return kindName(k, "acked", "rejected", "retried", "dead")
 }
 
 // Outcome is how an attempt ended, with the error that the handler returned.

@@ -3,6 +3,7 @@ package event
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -17,6 +18,19 @@ const (
 	Postponed                        // not a failure: try again later
 	Rejected                         // the answer is no: acknowledge, drop what was collected
 )
+
+// String returns the name of the kind.
+func (k VerdictKind) String() string {
+	return kindName(k, "done", "failed", "failed for good", "postponed", "rejected")
+}
+
+// kindName returns the name of a kind, or its number when it has none.
+func kindName[K ~uint8](k K, names ...string) string {
+	if int(k) < len(names) {
+		return names[k]
+	}
+	return strconv.Itoa(int(k))
+}
 
 // Verdict is what a handler's error asks for, read by [VerdictOf].
 type Verdict struct {
