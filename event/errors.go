@@ -114,6 +114,14 @@ func (e *SettleError) Error() string {
 	return fmt.Sprintf("event: %d settlements refused; [%d] %v", len(e.Failed), first, e.Failed[first])
 }
 
+// At returns why the settlement at index i was refused, or nil: also when e is nil.
+func (e *SettleError) At(i int) error {
+	if e == nil {
+		return nil
+	}
+	return e.Failed[i]
+}
+
 // Unwrap returns the error of each refusal, by index.
 func (e *SettleError) Unwrap() []error {
 	errs := make([]error, 0, len(e.Failed))
