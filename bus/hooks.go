@@ -33,6 +33,7 @@ type AttemptHook interface {
 // AttemptEnd is a run that ended.
 type AttemptEnd struct {
 	Info    event.Info
+	Group   string // as it was subscribed; Info.Group is the name on the wire
 	Handler string // "group/type"
 	Outcome event.OutcomeKind
 	Err     error
