@@ -1,0 +1,110 @@
+package channeltest
+
+import (
+	"slices"
+
+	"github.com/leat-go/leat/event"
+)
+
+func (e *env) listen(group, topic string) *member {
+	e.t.Helper()
+	return e.joinAs(event.Subscription{Group: group, Topics: []string{topic}, Ephemeral: true})
+}
+
+var ephemeralCases = []testCase{
+	{
+		name:    "FromNewest",
+		promise: "An ephemeral subscription starts at the newest.",
+		needs:   []need{ephemeral},
+		run: func(e *env) {
+			topic := e.topic("replies")
+			e.earlier(topic, 5)
+			m := e.listen(e.group("inbox"), topic)
+			m.silent("it was accepted before the ephemeral consumer existed")
+			events := keyed("a", 1, 5)
+			e.produce(topic, events...)
+			m.handleAny(events...)
+		},
+	},
+	{
+		name:    "Private",
+		promise: "An ephemeral subscription is private to its consumer: others of the same group share nothing with it.",
+		needs:   []need{ephemeral},
+		run: func(e *env) {
+			topic, group := e.topic("replies"), e.group("inbox")
+			a, b := e.listen(group, topic), e.listen(group, topic)
+			c := e.join(e.group("mailer"), topic)
+			events := keyed("a", 1, 10)
+			e.produce(topic, events...)
+			for _, m := range []*member{a, b, c} {
+				m.handleAny(events...)
+				m.silent("it has had all")
+			}
+		},
+	},
+	{
+		name:    "GoneAtClose",
+		promise: "Nothing is kept of an ephemeral subscription: at Close it is gone, with all that it is owed.",
+		needs:   []need{ephemeral},
+		run: func(e *env) {
+			topic, group := e.topic("replies"), e.group("inbox")
+			m := e.listen(group, topic)
+			e.produce(topic, unkeyed("x", 6)...)
+			ds := m.next(2)
+			m.begin(ds[0])
+			m.hold(ds[0], 1)
+			m.close()
+			e.produce(topic, unkeyed("between", 3)...)
+			m = e.listen(group, topic)
+			m.silent("it was produced for the subscription before, which is gone, or for nobody")
+			after := unkeyed("after", 3)
+			e.produce(topic, after...)
+			m.handleAny(after...)
+		},
+	},
+	{
+		name:    "Retries",
+		promise: "While it lives, an ephemeral subscription retries like any other.",
+		needs:   []need{ephemeral, givesBack},
+		run: func(e *env) {
+			topic := e.topic("replies")
+			m := e.listen(e.group("inbox"), topic)
+			ev := keyed("a", 1, 1)[0]
+			e.produce(topic, ev)
+			d := m.expect(ev)
+			m.begin(d)
+			m.retry(d, 0, 1)
+			m.handleAll(ev)
+			m.silent("all is acked")
+		},
+	},
+	{
+		name:    "NoDeadLetters",
+		promise: "An ephemeral subscription has no dead letters: what dies is gone.",
+		needs:   []need{ephemeral, hasDeadLetters},
+		run: func(e *env) {
+			topic, group := e.topic("replies"), e.group("inbox")
+			m := e.listen(group, topic)
+			e.produce(topic, unkeyed("x", 2)...)
+			m.die(2)
+			m.silent("all is dead")
+			e.awaitLetters(topic, group)
+		},
+	},
+	{
+		name:    "NotInCensus",
+		promise: "An ephemeral subscription leaves no group behind.",
+		needs:   []need{ephemeral, knowsGroups},
+		run: func(e *env) {
+			topic := e.topic("replies")
+			e.join(e.group("mailer"), topic)
+			before := e.census(topic)
+			m := e.listen(e.group("inbox"), topic)
+			m.close()
+			e.poll("the topic has the groups that it had before the ephemeral subscription", func() (bool, string) {
+				after := e.census(topic)
+				return slices.Equal(after, before), describeGroups(after)
+			})
+		},
+	},
+}

@@ -1,0 +1,279 @@
+package channeltest
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/leat-go/leat/event"
+)
+
+// ledger knows what was produced and where each of it is, for each group. Every
+// delivery of every case goes through it, so that the promises that hold always
+// are tested always: what comes was produced, is unchanged, stands on this topic
+// and is this group's; of a key, nothing overtakes; a member's keys go to nobody
+// else; and on an exact channel nothing comes twice.
+type ledger struct {
+	order bool // kept per key
+	exact bool
+	first bool // the first attempt is the number 1
+
+	mu        sync.Mutex
+	turbulent bool // consumers crash, come and go: repetitions are no surprise
+	entries   map[entryKey]*entry
+	streams   map[streamKey][]*entry
+	topics    map[string]*tally
+	groups    map[string]*book
+	changed   chan struct{}
+}
+
+type entryKey struct{ topic, id string }
+
+type streamKey struct{ topic, key string }
+
+// entry is an event that was given to Produce.
+type entry struct {
+	event   event.Event
+	topic   string
+	index   int    // in its stream; -1: no order is promised
+	group   string // the only group that it is for; "": all
+	refused bool   // not accepted
+	maybe   bool   // perhaps accepted
+}
+
+// tally counts the entries of a topic.
+type tally struct {
+	all    int
+	except int // refused, perhaps accepted, or for one group alone
+}
+
+// book is what a group has seen.
+type book struct {
+	seen   map[*entry]*seen
+	closed map[string]int // settled entries by topic
+	tokens map[tokenKey]*seen
+	base   map[streamKey]int // first index that the group is owed, as far as is known
+	low    map[streamKey]int // all before it is settled
+}
+
+// tokenKey tells the deliveries in hand apart: a token is its consumer's.
+type tokenKey struct {
+	m *member
+	t event.Token
+}
+
+// seen is an entry as a group sees it.
+type seen struct {
+	*entry
+
+	state  state
+	token  event.Token
+	holder *member
+	times  int // deliveries
+	acks   int
+}
+
+type state uint8
+
+const (
+	unseen   state = iota
+	inHand         // of holder
+	back           // given back
+	settling       // on its way to be settled
+	settled
+)
+
+func newLedger(s *spec) *ledger {
+	return &ledger{
+		order: s.Guarantees.OrderPerKey, exact: s.Exact,
+		first:   s.Guarantees.CountsAttempts && !s.Guarantees.CountsGiveBacks,
+		entries: map[entryKey]*entry{}, streams: map[streamKey][]*entry{},
+		topics: map[string]*tally{}, groups: map[string]*book{}, changed: make(chan struct{}),
+	}
+}
+
+// changes returns a channel that is closed when something changes.
+func (l *ledger) changes() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.changed
+}
+
+func (l *ledger) change() {
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// expectTurbulence tells that from now on consumers don't just work.
+func (l *ledger) expectTurbulence() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.turbulent = true
+}
+
+// producing enters events before they are produced.
+func (l *ledger) producing(topic, group string, ordered bool, events []event.Event) []*entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := make([]*entry, len(events))
+	n := l.topics[topic]
+	if n == nil {
+		n = &tally{}
+		l.topics[topic] = n
+	}
+	for i, ev := range events {
+		x := &entry{event: ev, topic: topic, index: -1, group: group}
+		if ordered && ev.Key() != "" && ev.NotBefore().IsZero() {
+			s := streamKey{topic, ev.Key()}
+			x.index = len(l.streams[s])
+			l.streams[s] = append(l.streams[s], x)
+		}
+		n.all++
+		if group != "" {
+			n.except++
+		}
+		l.entries[entryKey{topic, ev.ID()}] = x
+		out[i] = x
+	}
+	return out
+}
+
+// mark notes the outcome of a Produce.
+func (l *ledger) mark(x *entry, refused, maybe bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if x.group == "" && (refused || maybe) {
+		l.topics[x.topic].except++
+	}
+	x.refused, x.maybe = refused, maybe
+	l.change()
+}
+
+func (l *ledger) book(group string) *book {
+	b := l.groups[group]
+	if b == nil {
+		b = &book{seen: map[*entry]*seen{}, closed: map[string]int{}, tokens: map[tokenKey]*seen{}, base: map[streamKey]int{}, low: map[streamKey]int{}}
+		l.groups[group] = b
+	}
+	return b
+}
+
+// forget starts a group anew: it was moved or removed.
+func (l *ledger) forget(group string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.groups, group)
+}
+
+// delivered enters a delivery. It returns what it breaks, and whether it repeats
+// one that was settled already.
+func (l *ledger) delivered(m *member, d event.Delivery) (wrong string, repeated bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.change()
+	x := l.entries[entryKey{d.Topic, d.Event.ID()}]
+	switch {
+	case x == nil:
+		return fmt.Sprintf("%s got %s on topic %q, where nobody produced it", m.name, d.Event.ID(), d.Topic), false
+	case x.refused:
+		return fmt.Sprintf("%s got %s, which Produce had refused", m.name, d.Event.ID()), false
+	case x.group != "" && x.group != m.group:
+		return fmt.Sprintf("%s got %s, which was produced to the group %q alone", m.name, d.Event.ID(), x.group), false
+	case !x.event.Equal(d.Event):
+		return fmt.Sprintf("%s got %s changed: %s", m.name, d.Event.ID(), difference(x.event, d.Event)), false
+	}
+	b := l.book(m.book)
+	s := b.seen[x]
+	if s == nil {
+		s = &seen{entry: x}
+		b.seen[x] = s
+	}
+	if m.gone.Load() { // it was on its way when its consumer went
+		if s.state == unseen || s.state == back {
+			b.move(s, back)
+			s.token, s.holder = d.Token, m
+			b.tokens[tokenKey{m, d.Token}] = s
+		}
+		return "", false
+	}
+	again := d.Redriven || d.Replayed
+	strict := l.exact || !l.turbulent
+	switch {
+	case again:
+	case s.state == settled && l.exact:
+		wrong = fmt.Sprintf("%s got %s again after it was settled", m.name, d.Event.ID())
+	case s.state == settled:
+		s.times++
+		return "", true
+	case s.state == inHand && l.exact && s.holder == m:
+		wrong = fmt.Sprintf("%s got %s twice: the first delivery is in its hand, not settled", m.name, d.Event.ID())
+	case s.state == inHand && strict && s.holder != m:
+		wrong = fmt.Sprintf("%s got %s, which is in the hand of %s, not settled", m.name, d.Event.ID(), s.holder.name)
+	case s.state == unseen && l.first && strict && d.Attempt != 1:
+		wrong = fmt.Sprintf("%s got %s for the first time as attempt %d", m.name, d.Event.ID(), d.Attempt)
+	}
+	if wrong == "" && l.order && strict && !again && x.index >= 0 {
+		wrong = l.overtakes(b, x, m)
+	}
+	delete(b.tokens, tokenKey{s.holder, s.token})
+	b.move(s, inHand)
+	s.token, s.holder = d.Token, m
+	b.tokens[tokenKey{m, d.Token}] = s
+	s.times++
+	return wrong, false
+}
+
+// overtakes says which earlier event of its key x comes before.
+func (l *ledger) overtakes(b *book, x *entry, m *member) string {
+	sk := streamKey{x.topic, x.event.Key()}
+	stream := l.streams[sk]
+	base, ok := b.base[sk]
+	if !ok || x.index < base {
+		base = x.index
+		b.base[sk] = base
+		b.low[sk] = base
+	}
+	low := b.low[sk]
+	for low < len(stream) && b.done(stream[low]) {
+		low++
+	}
+	b.low[sk] = low
+	for i := low; i < x.index; i++ {
+		p := stream[i]
+		if b.done(p) {
+			continue
+		}
+		s := b.seen[p]
+		switch {
+		case s == nil:
+			return fmt.Sprintf("%s got %s of key %q before %s, which is owed first", m.name, x.event.ID(), x.event.Key(), p.event.ID())
+		case s.state == back:
+			return fmt.Sprintf("%s got %s of key %q before %s, which was given back and is owed first", m.name, x.event.ID(), x.event.Key(), p.event.ID())
+		case s.holder != m:
+			return fmt.Sprintf("%s got %s of key %q while %s of that key is in the hand of %s, not settled", m.name, x.event.ID(), x.event.Key(), p.event.ID(), s.holder.name)
+		}
+	}
+	return ""
+}
+
+// done reports whether nothing needs to wait for x any more.
+func (b *book) done(x *entry) bool {
+	if x.refused {
+		return true
+	}
+	s := b.seen[x]
+	if s == nil {
+		return x.maybe
+	}
+	return s.state == settled || s.state == settling
+}
+
+// move changes the state of an entry in a group.
+func (b *book) move(s *seen, to state) {
+	if s.state == settled {
+		b.closed[s.topic]--
+	}
+	if to == settled {
+		b.closed[s.topic]++
+	}
+	s.state = to
+}

@@ -1,0 +1,372 @@
+package channeltest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/leat-go/leat/event"
+)
+
+// redrive redrives a dead letter. What comes again is on the ledger's list.
+func (e *env) redrive(l event.DeadLetter, repaired ...event.Event) {
+	e.t.Helper()
+	ctx, cancel := e.patient()
+	defer cancel()
+	e.ledger.producing(l.Topic, l.Group, false, repaired)
+	err := as[event.DeadLetters](e).Redrive(ctx, l, repaired...)
+	e.story.add("redrives %s for %s: %s", l.Event.ID(), l.Group, outcome(err))
+	if err != nil {
+		e.fatalf("Redrive of %s: %v", l.Event.ID(), err)
+	}
+}
+
+func (e *env) redriveKey(topic, group, key string, want int) {
+	e.t.Helper()
+	ctx, cancel := e.patient()
+	defer cancel()
+	n, err := as[event.DeadLetters](e).RedriveKey(ctx, topic, group, key)
+	e.story.add("redrives the key %s for %s: %d, %s", key, group, n, outcome(err))
+	if err != nil || n != want {
+		e.fatalf("RedriveKey(%q, %q, %q) returned %d and %v; there were %d", topic, group, key, n, err, want)
+	}
+}
+
+// redriven fails unless a delivery is of a redriven event.
+func (e *env) redriven(d event.Delivery, ev event.Event) {
+	e.t.Helper()
+	switch {
+	case d.Event.ID() != ev.ID():
+		e.fatalf("%s came, the redriven %s is owed", d.Event.ID(), ev.ID())
+	case !d.Redriven:
+		e.errorf("the redriven %s is not marked as redriven", ev.ID())
+	case d.Replayed:
+		e.errorf("the redriven %s is marked as replayed", ev.ID())
+	case d.Failures != 0:
+		e.errorf("the redriven %s comes with %d failures; they begin at zero", ev.ID(), d.Failures)
+	}
+}
+
+var redriveCases = []testCase{
+	{
+		name:    "OneGroup",
+		promise: "A redrive sends a dead letter again, unchanged, marked as redriven, with its failures at zero, to its group only; then it is no dead letter any more.",
+		needs:   []need{hasDeadLetters},
+		run: func(e *env) {
+			topic := e.topic("orders")
+			a := e.join(e.group("a"), topic)
+			b := e.join(e.group("b"), topic)
+			ev := keyed("k", 1, 1)[0]
+			e.produce(topic, ev)
+			b.handleAll(ev)
+			a.die(1)
+			l := e.awaitLetters(topic, a.group, ev)[0]
+			e.redrive(l)
+			d := a.one()
+			e.redriven(d, ev)
+			a.begin(d)
+			a.ack(d)
+			e.awaitLetters(topic, a.group)
+			a.silent("all is acked")
+			b.silent("the redrive is another group's")
+			ctx, cancel := e.patient()
+			defer cancel()
+			if err := as[event.DeadLetters](e).Redrive(ctx, l); !errors.Is(err, event.ErrNotFound) {
+				e.errorf("Redrive of a dead letter that was redriven returned %v, not ErrNotFound", err)
+			}
+		},
+	},
+	{
+		name:    "DiesAgain",
+		promise: "A redriven event can fail, be given back and die again.",
+		needs:   []need{hasDeadLetters},
+		run: func(e *env) {
+			topic, group := e.topic("orders"), e.group("mailer")
+			m := e.join(group, topic)
+			ev := keyed("a", 1, 1)[0]
+			e.produce(topic, ev)
+			m.die(1)
+			for range 3 {
+				e.redrive(e.awaitLetters(topic, group, ev)[0])
+				d := m.one()
+				e.redriven(d, ev)
+				m.begin(d)
+				if e.Guarantees.GivesBack {
+					m.retry(d, 0, 1)
+					d = m.one()
+					if !d.Redriven {
+						e.errorf("the redriven %s is not marked as redriven any more after a retry", ev.ID())
+					}
+					m.begin(d)
+				}
+				m.mustSettle(event.Dead(d.Token, cause("again")))
+			}
+			l := e.awaitLetters(topic, group, ev)[0]
+			if l.Cause.Text != "again" {
+				e.errorf("the dead letter has the cause %q of an earlier death", l.Cause.Text)
+			}
+		},
+	},
+	{
+		name:    "Repaired",
+		promise: "A repaired event goes in place of the dead one: it has an id of its own and the id of the failed one as its cause.",
+		needs:   []need{hasDeadLetters},
+		run: func(e *env) {
+			topic, group := e.topic("orders"), e.group("mailer")
+			m := e.join(group, topic)
+			ev := keyed("a", 1, 1)[0]
+			e.produce(topic, ev)
+			m.die(1)
+			fixed := ev.WithID("a-1-repaired").WithExtension(event.ExtCausationID, ev.ID()).WithData("application/json", []byte(`{"repaired":true}`))
+			e.redrive(e.awaitLetters(topic, group, ev)[0], fixed)
+			d := m.one() // its attributes are compared for every delivery
+			e.redriven(d, fixed)
+			m.begin(d)
+			m.ack(d)
+			e.awaitLetters(topic, group)
+			m.silent("the failed event was repaired")
+		},
+	},
+	{
+		name:    "RepairedNamesItsCause",
+		promise: "A repaired event that doesn't say what caused it gets the id of the failed one as its cause.",
+		needs:   []need{hasDeadLetters},
+		run: func(e *env) {
+			topic, group := e.topic("orders"), e.group("mailer")
+			m := e.join(group, topic)
+			ev := keyed("a", 1, 1)[0]
+			e.produce(topic, ev)
+			m.die(1)
+			l := e.awaitLetters(topic, group, ev)[0]
+			fixed := ev.WithID("a-1-repaired").WithData("application/json", []byte(`{"repaired":true}`))
+			ctx, cancel := e.patient()
+			defer cancel()
+			e.ledger.producing(topic, group, false, []event.Event{fixed.WithExtension(event.ExtCausationID, ev.ID())})
+			if err := as[event.DeadLetters](e).Redrive(ctx, l, fixed); err != nil {
+				e.fatalf("Redrive with a repaired event: %v", err)
+			}
+			d := m.one()
+			e.redriven(d, fixed)
+			m.ack(d)
+		},
+	},
+	{
+		name:    "WhileNobodyIsThere",
+		promise: "A redrive reaches the group also when it has no member.",
+		needs:   []need{hasDeadLetters},
+		run: func(e *env) {
+			topic, group := e.topic("orders"), e.group("mailer")
+			m := e.join(group, topic)
+			ev := keyed("a", 1, 1)[0]
+			e.produce(topic, ev)
+			m.die(1)
+			m.close()
+			e.redrive(e.awaitLetters(topic, group, ev)[0])
+			m = e.join(group, topic)
+			d := m.one()
+			e.redriven(d, ev)
+			m.ack(d)
+		},
+	},
+	{
+		name:    "Key",
+		promise: "RedriveKey sends all dead letters of a key again, in order, and no other, and tells how many there were.",
+		needs:   []need{hasDeadLetters},
+		run: func(e *env) {
+			topic, group := e.topic("orders"), e.group("mailer")
+			m := e.join(group, topic)
+			a, b := keyed("a", 1, 5), keyed("b", 1, 2)
+			e.produce(topic, append(slices.Clone(a), b...)...)
+			m.die(7)
+			e.poll("7 dead letters", func() (bool, string) {
+				ls := e.letters(topic, group)
+				return len(ls) == 7, letterIDs(ls)
+			})
+			e.redriveKey(topic, group, "a", 5)
+			m.comesRedriven(a...)
+			e.poll("the dead letters of the other key are left", func() (bool, string) {
+				ls := e.letters(topic, group)
+				return len(ls) == 2 && ls[0].Event.Key() == "b" && ls[1].Event.Key() == "b", letterIDs(ls)
+			})
+			e.redriveKey(topic, group, "a", 0)
+			e.redriveKey(topic, group, "nobody's", 0)
+			m.silent("the other key was not redriven")
+		},
+	},
+	{
+		name:    "KeyBeforeNewer",
+		promise: "RedriveKey sends the dead letters of a key ahead of what is newer.",
+		needs:   []need{hasDeadLetters, order},
+		run: func(e *env) {
+			topic, group := e.topic("orders"), e.group("mailer")
+			m := e.join(group, topic)
+			events := keyed("a", 1, 6)
+			e.produce(topic, events[:3]...)
+			dead := m.die(3)
+			e.awaitLetters(topic, group, dead...)
+			m.close()
+			e.produce(topic, events[3:]...)
+			e.redriveKey(topic, group, "a", 3)
+			m = e.join(group, topic)
+			m.comesRedriven(events[:3]...)
+			m.handleAll(events[3:]...)
+			m.silent("all is acked")
+		},
+	},
+}
+
+// comesRedriven handles events that were redriven, in order where there is one.
+func (m *member) comesRedriven(events ...event.Event) {
+	m.t.Helper()
+	got := m.handle(len(events))
+	for _, d := range got {
+		if !d.Redriven {
+			m.errorf("%s of the redriven key is not marked as redriven", d.Event.ID())
+		}
+		if !slices.ContainsFunc(events, func(ev event.Event) bool { return ev.ID() == d.Event.ID() }) {
+			m.fatalf("%s came, the redriven %s are owed", d.Event.ID(), idsOfEvents(events))
+		}
+	}
+	if m.Guarantees.OrderPerKey && !sameIDs(got, events) {
+		m.fatalf("%s got %s of the redriven key; their order is %s", m.name, idsOf(got), idsOfEvents(events))
+	}
+}
+
+// park parks a key at its next delivery.
+func (m *member) park(ev event.Event) {
+	m.t.Helper()
+	d := m.expect(ev)
+	m.begin(d)
+	m.mustSettle(event.Park(d.Token, cause("parked")))
+}
+
+// parked waits until the dead letters of a key are these events, in order.
+func (e *env) parked(topic, group, key string, events ...event.Event) {
+	e.t.Helper()
+	e.poll(fmt.Sprintf("the key %s of %s is parked with %s", key, group, idsOfEvents(events)), func() (bool, string) {
+		var ls []event.DeadLetter
+		for _, l := range e.letters(topic, group) {
+			if l.Event.Key() == key {
+				ls = append(ls, l)
+			}
+		}
+		return slices.EqualFunc(ls, events, func(l event.DeadLetter, ev event.Event) bool { return l.Event.Equal(ev) }), letterIDs(ls)
+	})
+}
+
+var parkCases = []testCase{
+	{
+		name:    "LaterOnesFollow",
+		promise: "While a key is parked, the engine moves every later event of the key behind it, in order, and other keys go on.",
+		needs:   []need{hasDeadLetters, parks},
+		run: func(e *env) {
+			topic, group := e.topic("orders"), e.group("mailer")
+			m := e.join(group, topic)
+			a, b := keyed("a", 1, 6), keyed("b", 1, 6)
+			e.produce(topic, a[0])
+			m.park(a[0])
+			for i := 1; i < 6; i++ {
+				e.produce(topic, a[i], b[i-1])
+			}
+			m.handleAll(b[:5]...)
+			m.silent("the key is parked")
+			e.parked(topic, group, "a", a...)
+		},
+	},
+	{
+		name:    "WhatIsThere",
+		promise: "What waits of the key when it is parked is moved behind it too.",
+		needs:   []need{hasDeadLetters, parks},
+		run: func(e *env) {
+			topic, group := e.topic("orders"), e.group("mailer")
+			m := e.join(group, topic)
+			a, b := keyed("a", 1, 8), keyed("b", 1, 3)
+			e.produce(topic, slices.Concat(a, b)...)
+			m.park(a[0])
+			m.handleAll(b...)
+			m.silent("the key is parked")
+			e.parked(topic, group, "a", a...)
+		},
+	},
+	{
+		name:    "InHand",
+		promise: "Deliveries of the key that were in hand when it was parked, and are given back, go behind it.",
+		needs:   []need{hasDeadLetters, parks},
+		run: func(e *env) {
+			topic, group := e.topic("orders"), e.group("mailer")
+			m := e.join(group, topic)
+			a := keyed("a", 1, 4)
+			e.produce(topic, a...)
+			ds := m.upTo(4)
+			m.begin(ds[0])
+			ss := []event.Settlement{event.Park(ds[0].Token, cause("parked"))}
+			for _, d := range ds[1:] {
+				ss = append(ss, event.Release(d.Token))
+			}
+			m.mustSettle(ss...)
+			m.silent("the key is parked")
+			e.parked(topic, group, "a", a...)
+		},
+	},
+	{
+		name:    "Redriven",
+		promise: "Redriving a parked key delivers all that is parked, in order and ahead of anything newer; then the key goes on.",
+		needs:   []need{hasDeadLetters, parks},
+		run: func(e *env) {
+			topic, group := e.topic("orders"), e.group("mailer")
+			m := e.join(group, topic)
+			a := keyed("a", 1, 9)
+			e.produce(topic, a[0])
+			m.park(a[0])
+			e.produce(topic, a[1:3]...)
+			e.parked(topic, group, "a", a[:3]...)
+			e.redriveKey(topic, group, "a", 3)
+			e.produce(topic, a[3:6]...)
+			m.comesRedriven(a[:3]...)
+			m.handleAll(a[3:6]...)
+			e.produce(topic, a[6:]...)
+			m.handleAll(a[6:]...)
+			m.silent("all is acked")
+			e.parked(topic, group, "a")
+		},
+	},
+	{
+		name:    "KnownToNextOwner",
+		promise: "That a key is parked is durable and known to the next owner before it receives.",
+		needs:   []need{hasDeadLetters, parks},
+		run: func(e *env) {
+			topic, group := e.topic("orders"), e.group("mailer")
+			m := e.join(group, topic)
+			a, b := keyed("a", 1, 5), keyed("b", 1, 3)
+			e.produce(topic, a[0])
+			m.park(a[0])
+			m.close()
+			e.produce(topic, slices.Concat(a[1:], b)...)
+			m = e.join(group, topic)
+			m.handleAll(b...)
+			m.silent("the key was parked by the member before")
+			e.parked(topic, group, "a", a...)
+			m.close()
+			e.redriveKey(topic, group, "a", 5)
+			m = e.join(group, topic)
+			m.comesRedriven(a...)
+		},
+	},
+	{
+		name:    "OfOneGroup",
+		promise: "A key is parked for one group; others get it.",
+		needs:   []need{hasDeadLetters, parks},
+		run: func(e *env) {
+			topic := e.topic("orders")
+			m := e.join(e.group("a"), topic)
+			other := e.join(e.group("b"), topic)
+			events := keyed("k", 1, 4)
+			e.produce(topic, events[0])
+			m.park(events[0])
+			e.produce(topic, events[1:]...)
+			other.handleAll(events...)
+			m.silent("the key is parked for this group")
+			e.parked(topic, other.group, "k")
+		},
+	},
+}

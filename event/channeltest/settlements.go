@@ -1,0 +1,111 @@
+package channeltest
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/leat-go/leat/event"
+)
+
+// settling enters settlements before they are made: their effect can be seen
+// before Settle returns.
+func (l *ledger) settling(m *member, ss []event.Settlement) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.book(m.book)
+	for _, st := range ss {
+		s := b.tokens[tokenKey{m, st.Token}]
+		if s == nil || s.state != inHand {
+			continue
+		}
+		if keeps(st.Kind) {
+			b.move(s, back)
+		} else {
+			b.move(s, settling)
+		}
+	}
+	l.change()
+}
+
+// keeps reports whether the event is owed after a settlement of a kind.
+func keeps(k event.SettleKind) bool { return k == event.SettleRetry || k == event.SettleRelease }
+
+// settled enters how a settlement went. It returns what that breaks.
+func (l *ledger) settled(m *member, st event.Settlement, id string, accepted bool) (wrong string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.change()
+	b := l.book(m.book)
+	s := b.tokens[tokenKey{m, st.Token}]
+	switch {
+	case s == nil && accepted && !keeps(st.Kind) && l.exact:
+		return fmt.Sprintf("the %v of %s by %s was accepted, but the event had been delivered again before", st.Kind, id, m.name)
+	case s == nil:
+	case !accepted && (s.state == settling || s.state == back):
+		b.move(s, inHand)
+	case accepted && !keeps(st.Kind):
+		b.move(s, settled)
+		if st.Kind == event.SettleAck {
+			s.acks++
+		}
+	}
+	return ""
+}
+
+// leaving enters that all that is in a member's hand may go to others.
+func (l *ledger) leaving(m *member) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.book(m.book)
+	for _, s := range b.seen {
+		if s.state == inHand && s.holder == m {
+			b.move(s, back)
+		}
+	}
+	l.change()
+}
+
+// done reports whether a group has settled all that it is owed on a topic.
+func (l *ledger) done(group, topic string) bool {
+	l.mu.Lock()
+	n, closed := l.topics[topic], l.book(group).closed[topic]
+	yes := n == nil || closed == n.all
+	no := n != nil && closed+n.except < n.all
+	l.mu.Unlock()
+	switch {
+	case yes:
+		return true
+	case no:
+		return false
+	}
+	return len(l.open(group, topic)) == 0
+}
+
+// open returns the events of a topic that are owed to a group and not settled.
+func (l *ledger) open(group, topic string) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.book(group)
+	var out []string
+	for k, x := range l.entries {
+		if k.topic != topic || x.refused || x.maybe || x.group != "" && x.group != group {
+			continue
+		}
+		if s := b.seen[x]; s == nil || s.state != settled {
+			out = append(out, k.id)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// times returns how often an event was delivered to a group, and how often acked.
+func (l *ledger) times(group, topic, id string) (deliveries, acks int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.book(group).seen[l.entries[entryKey{topic, id}]]
+	if s == nil {
+		return 0, 0
+	}
+	return s.times, s.acks
+}
