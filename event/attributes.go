@@ -64,11 +64,15 @@ func (e Event) WithID(id string) Event { return e.with(func(c *core) { c.setID(i
 
 // WithSource returns a copy with another source.
 func (e Event) WithSource(source string) Event {
-	return e.withHead(func(h *head) { h.source = source })
+	h := e.core().head
+	return e.withHead(intern(source, h.typ, h.contentType, h.schema))
 }
 
 // WithType returns a copy with another type.
-func (e Event) WithType(typ string) Event { return e.withHead(func(h *head) { h.typ = typ }) }
+func (e Event) WithType(typ string) Event {
+	h := e.core().head
+	return e.withHead(intern(h.source, typ, h.contentType, h.schema))
+}
 
 // WithSubject returns a copy with another subject; "" removes it.
 func (e Event) WithSubject(subject string) Event {
@@ -87,11 +91,15 @@ func (e Event) WithNotBefore(t time.Time) Event {
 }
 
 // WithSchema returns a copy with another schema, an absolute URI; "" removes it.
-func (e Event) WithSchema(uri string) Event { return e.withHead(func(h *head) { h.schema = uri }) }
+func (e Event) WithSchema(uri string) Event {
+	h := e.core().head
+	return e.withHead(intern(h.source, h.typ, h.contentType, uri))
+}
 
 // WithData returns a copy with other data, of which it keeps a copy.
 func (e Event) WithData(contentType string, data []byte) Event {
-	n := e.withHead(func(h *head) { h.contentType = contentType })
+	h := e.core().head
+	n := e.withHead(intern(h.source, h.typ, contentType, h.schema))
 	n.c.setData(data, false) // n is not shared yet
 	return n
 }
@@ -110,11 +118,7 @@ func (e Event) with(change func(*core)) Event {
 	return c.self[0]
 }
 
-func (e Event) withHead(change func(*head)) Event {
-	h := *e.core().head
-	change(&h)
-	return e.with(func(c *core) { c.head = intern(h.source, h.typ, h.contentType, h.schema) })
-}
+func (e Event) withHead(h *head) Event { return e.with(func(c *core) { c.head = h }) }
 
 func (c *core) setID(id string) {
 	if len(id) <= inlineID {

@@ -64,30 +64,32 @@ func append2(dst []byte, n int64, follow byte) []byte {
 	return append(dst, byte('0'+n/10), byte('0'+n%10), follow)
 }
 
+// march is the first of March of year -400, counted back from the first of
+// January of year 0. Years that begin in March have the leap day at their end, so
+// that the days before a month are a linear function of it.
+const march = 146097 - 60
+
 // civil returns the date of a day counted from the first of January of year 0.
-// It counts years from March, so that the leap day is the last of its year: the
-// days before a month are then a linear function of it.
 func civil(day int64) (year, month, mday int64) {
-	day += 306 // from the first of March of year -1
-	era := day / 146097
-	day %= 146097
+	day += march
+	cycle, day := day/146097, day%146097 // of 400 years
 	y := (day - day/1460 + day/36524 - day/146096) / 365
 	day -= 365*y + y/4 - y/100
 	m := (5*day + 2) / 153
-	year, month, mday = era*400+y-1, m+3, day-(153*m+2)/5+1
+	year, month, mday = cycle*400+y-400, m+3, day-(153*m+2)/5+1
 	if month > 12 {
 		year, month = year+1, month-12
 	}
 	return year, month, mday
 }
 
-// days is the inverse of civil for months of 1 to 12.
+// days is the inverse of civil.
 func days(year, month, mday int64) int64 {
-	y, m := year+1, month-3
+	y, m := year+400, month-3
 	if m < 0 {
 		y, m = y-1, m+12
 	}
-	return 365*y + y/4 - y/100 + y/400 + (153*m+2)/5 + mday - 1 - 306
+	return 365*y + y/4 - y/100 + y/400 + (153*m+2)/5 + mday - 1 - march
 }
 
 // parseTime reads a date and time of RFC 3339. Digits beyond nanoseconds are cut;
