@@ -1,0 +1,64 @@
+package memory
+
+import "github.com/leat-go/leat/event"
+
+// leaseSlab is how many leases share an allocation.
+const leaseSlab = 16
+
+// lease is the context of a delivery. It knows the delivery, so that a publish
+// inside the handler is known to be its.
+type lease struct {
+	event.Lease
+
+	m     *consumer
+	token event.Token
+
+	// Of its last publish that found no room; these belong to Channel.passing.
+	seen     uint64 // progress of the channel then
+	passedBy int64  // tries of others since
+	tooMany  bool   // events to go over the bound
+	barred   bool   // it may not go further over the bound
+}
+
+type leaseKey struct{}
+
+// Value returns the lease itself under its key.
+func (l *lease) Value(key any) any {
+	if _, mine := key.(leaseKey); mine {
+		return l
+	}
+	return l.Lease.Value(key)
+}
+
+// newLease returns a lease that was never used. The group is locked.
+func (g *group) newLease(m *consumer, t event.Token) *lease {
+	if len(g.leases) == 0 {
+		g.leases = make([]lease, leaseSlab)
+	}
+	l := &g.leases[0]
+	g.leases = g.leases[1:]
+	l.m, l.token = m, t
+	return l
+}
+
+// ending is what must be done after a group was unlocked: ending contexts runs
+// code of others.
+type ending struct {
+	leases []*lease
+	cause  error
+	lost   []lostTokens
+}
+
+type lostTokens struct {
+	tell   func([]event.Token)
+	tokens []event.Token
+}
+
+func (e *ending) run() {
+	for _, l := range e.leases {
+		l.End(e.cause)
+	}
+	for _, l := range e.lost {
+		l.tell(l.tokens)
+	}
+}
