@@ -105,7 +105,7 @@ func flow(b *testing.B, h Harness, groups, batch int) {
 	go func() {
 		for n := 0; n < b.N; n += batch {
 			if err := t.producer.Produce(ctx, t.events(n, min(batch, b.N-n))...); err != nil {
-				done <- fmt.Errorf("Produce: %w", err)
+				done <- fmt.Errorf("produce: %w", err)
 				return
 			}
 		}
@@ -126,7 +126,7 @@ func consume(ctx context.Context, c event.Consumer, n, batch int) error {
 	for n > 0 {
 		got, err := c.Receive(ctx, buf[:min(batch, n)])
 		if err != nil {
-			return fmt.Errorf("Receive: %w", err)
+			return fmt.Errorf("receive: %w", err)
 		}
 		settlements = settlements[:0]
 		for _, d := range buf[:got] {
@@ -135,7 +135,7 @@ func consume(ctx context.Context, c event.Consumer, n, batch int) error {
 			}
 		}
 		if err := c.Settle(ctx, settlements); err != nil {
-			return fmt.Errorf("Settle: %w", err)
+			return fmt.Errorf("settle: %w", err)
 		}
 		n -= len(settlements)
 	}

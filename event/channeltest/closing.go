@@ -24,10 +24,10 @@ func (m *member) closeLater() *closing {
 	c.returned = m.async(func() {
 		m.gone.Store(true)
 		m.ledger.leaving(m)
-		m.story.add("%s closes", m.name)
+		m.story.addf("%s closes", m.name)
 		close(entered)
 		err := m.c.Close(ctx)
-		m.story.add("%s is closed: %v", m.name, err)
+		m.story.addf("%s is closed: %v", m.name, err)
 		if err != nil && ctx.Err() == nil {
 			m.errorf("%s: Close: %v", m.name, err)
 		}
@@ -102,8 +102,9 @@ var closeCases = []testCase{
 			m := e.join(group, topic)
 			e.produce(topic, unkeyed("x", 3)...)
 			ds := m.next(3)
+			var ours []func()
 			for _, d := range ds {
-				defer e.stillOurs(m.begin(d), d)()
+				ours = append(ours, e.stillOurs(m.begin(d), d))
 			}
 			closes := m.closeLater()
 			for _, d := range ds {
@@ -111,6 +112,9 @@ var closeCases = []testCase{
 				m.ack(d)
 			}
 			closes.ends("all begun deliveries are acked")
+			for _, check := range ours {
+				check()
+			}
 			e.join(group, topic).silent("all was acked while Close waited")
 		},
 	},
@@ -196,10 +200,9 @@ var closeCases = []testCase{
 			events := unkeyed("x", 3)
 			e.produce(topic, events...)
 			ds := m.next(3)
-			var ctx context.Context
-			for _, d := range ds {
-				ctx = m.begin(d)
-			}
+			m.begin(ds[0])
+			m.begin(ds[1])
+			ctx := m.begin(ds[2])
 			closes := m.closeLater()
 			closes.end()
 			e.wait(e.Patience, ctx.Done(), "the context of a begun delivery ends after Close's context did")

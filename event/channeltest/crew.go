@@ -70,7 +70,7 @@ func (c *crew) handle(m *member, ds []event.Delivery, handle func(r run) event.S
 		}
 		ctx, ok := m.c.Begin(d.Token)
 		if !ok {
-			m.story.add("%s may not begin %s", m.name, short(d.Event.ID()))
+			m.story.addf("%s may not begin %s", m.name, short(d.Event.ID()))
 			if m.Exact && !m.gone.Load() && !m.ledger.isTurbulent() {
 				m.errorf("%s may not begin %s, though nothing took it away", m.name, d.Event.ID())
 			}
@@ -138,7 +138,7 @@ func (e *env) together(n int, group, topic string) []*member {
 	if n == 1 {
 		return ms
 	}
-	e.story.add("warming up %s", group)
+	e.story.addf("warming up %s", group)
 	turbulent := e.ledger.setTurbulent(true)
 	ctx, cancel := e.patient()
 	defer cancel()
@@ -169,7 +169,7 @@ func (e *env) together(n int, group, topic string) []*member {
 	e.awaitSettled(e.Patience, group, topic)
 	c.stop()
 	e.ledger.setTurbulent(turbulent)
-	e.story.add("%s is warm", group)
+	e.story.addf("%s is warm", group)
 	return ms
 }
 

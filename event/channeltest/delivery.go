@@ -1,6 +1,7 @@
 package channeltest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -249,7 +250,7 @@ var deliveryCases = []testCase{
 					continue
 				}
 				bad++
-				if string(d.Raw) != string(raw) {
+				if !bytes.Equal(d.Raw, raw) {
 					e.errorf("the bytes %q came as %q", raw, d.Raw)
 				}
 				if d.Topic != topic {

@@ -17,7 +17,7 @@ func (e *env) reopened() {
 		}
 	}
 	e.ledger.expectTurbulence()
-	e.story.add("the channel is closed and opened again")
+	e.story.addf("the channel is closed and opened again")
 	e.use(e.Reopen(e.t, e.open()))
 }
 

@@ -26,6 +26,7 @@ type env struct {
 	story   story
 	ledger  *ledger
 	broken  atomic.Bool
+	over    atomic.Bool // the case has ended: what its goroutines see now is nobody's business
 	unique  string // part of all names
 
 	mu        sync.Mutex
@@ -76,6 +77,7 @@ func (e *env) run(f func(e *env)) {
 		e.errorf("the case hangs: it did not end in %v; stacks:\n%s", e.limit(), stacks())
 	}
 	e.cleanUp()
+	e.over.Store(true)
 	if e.broken.Load() {
 		e.t.Logf("what happened:\n%s", e.story.String())
 	}
@@ -93,9 +95,12 @@ func stacks() string {
 
 // errorf tells that the promise is broken.
 func (e *env) errorf(format string, args ...any) {
+	if e.over.Load() {
+		return
+	}
 	e.t.Helper()
 	text := fmt.Sprintf(format, args...)
-	e.story.add("BROKEN: %s", text)
+	e.story.addf("BROKEN: %s", text)
 	if e.broken.Swap(true) {
 		e.t.Errorf("%s", text)
 		return

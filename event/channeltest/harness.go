@@ -132,13 +132,13 @@ func (s *spec) bubble(t *testing.T, f func(t *testing.T)) {
 }
 
 func (h Harness) withDefaults() Harness {
-	or := func(d *time.Duration, real, virtual time.Duration) {
+	or := func(d *time.Duration, wall, virtual time.Duration) {
 		switch {
 		case *d != 0:
 		case h.Bubble:
 			*d = virtual
 		default:
-			*d = real
+			*d = wall
 		}
 	}
 	or(&h.Patience, 10*time.Second, time.Hour)

@@ -95,7 +95,7 @@ var holdCases = []testCase{
 			m.hold(ds[0], 1)
 			start := time.Now()
 			m.close() // with a context that lives long
-			e.story.add("Close took %v", time.Since(start))
+			e.story.addf("Close took %v", time.Since(start))
 			m.beginsNot(ds[0], "a delivery that was held when the consumer closed")
 			m = e.join(group, topic)
 			m.handleAny(events...) // in order where there is one

@@ -98,6 +98,13 @@ func (l *ledger) changes() <-chan struct{} {
 	return l.changed
 }
 
+// poke lets those look again who await something.
+func (l *ledger) poke() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.change()
+}
+
 func (l *ledger) change() {
 	close(l.changed)
 	l.changed = make(chan struct{})

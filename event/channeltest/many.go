@@ -100,8 +100,8 @@ var manyCases = []testCase{
 		needs:   []need{three},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
-			ms := e.together(3, group, topic)
 			other := e.join(e.group("other"), topic)
+			ms := e.together(3, group, topic)
 			ctx, cancel := context.WithCancel(e.ctx)
 			defer cancel()
 			waits := []func(){e.produceMany(topic, e.Events, 64)}
@@ -285,7 +285,8 @@ func (e *env) ask(ctx context.Context, topic, group string) {
 			_, _ = as[event.Census](e).Groups(ctx, topic)
 		}
 		if e.Capabilities&DeadLetters != 0 {
-			for range as[event.DeadLetters](e).DeadLetters(ctx, topic, group) {
+			for _, err := range as[event.DeadLetters](e).DeadLetters(ctx, topic, group) {
+				_ = err
 				break
 			}
 		}

@@ -51,21 +51,21 @@ func (e *env) tryJoin(s event.Subscription) (*member, error) {
 	name := fmt.Sprintf("%s#%d", s.Group, e.joined[s.Group])
 	e.mu.Unlock()
 	if told := s.OnError; told == nil {
-		s.OnError = func(err error) { e.story.add("%s is told of an error: %v", name, err) }
+		s.OnError = func(err error) { e.story.addf("%s is told of an error: %v", name, err) }
 	}
 	ch := e.open()
 	var c event.Consumer
 	var err error
 	e.within(2*e.Patience, "Channel.Consumer", func() { c, err = ch.Consumer(e.ctx, s) })
 	if err != nil {
-		e.story.add("%s may not join: %v", name, err)
+		e.story.addf("%s may not join: %v", name, err)
 		return nil, err
 	}
 	m := &member{env: e, c: c, name: name, group: s.Group, book: s.Group}
 	if s.Ephemeral {
 		m.book = name
 	}
-	e.story.add("%s joins on %v", name, s.Topics)
+	e.story.addf("%s joins on %v", name, s.Topics)
 	e.mu.Lock()
 	e.members = append(e.members, m)
 	e.mu.Unlock()
@@ -88,7 +88,7 @@ func (m *member) receive(ctx context.Context, buf []event.Delivery) ([]event.Del
 	fresh := buf[:0:n]
 	var repeats []event.Settlement
 	for _, d := range buf[:n] {
-		m.story.add("%s gets %s", m.name, describe(d))
+		m.story.addf("%s gets %s", m.name, describe(d))
 		if d.Err != nil {
 			fresh = append(fresh, d)
 			continue
@@ -105,7 +105,7 @@ func (m *member) receive(ctx context.Context, buf []event.Delivery) ([]event.Del
 	}
 	if len(repeats) > 0 {
 		if err := m.settle(repeats...); err != nil {
-			m.story.add("%s acks repetitions in vain: %v", m.name, err)
+			m.story.addf("%s acks repetitions in vain: %v", m.name, err)
 		}
 	}
 	return fresh, nil
@@ -264,7 +264,7 @@ func (m *member) handleAny(events ...event.Event) []event.Delivery {
 func (m *member) begin(d event.Delivery) context.Context {
 	m.t.Helper()
 	ctx, ok := m.c.Begin(d.Token)
-	m.story.add("%s begins %s: %v", m.name, short(d.Event.ID()), ok)
+	m.story.addf("%s begins %s: %v", m.name, short(d.Event.ID()), ok)
 	if !ok {
 		m.fatalf("%s may not begin %s, which was just delivered to it", m.name, d.Event.ID())
 	}
@@ -279,7 +279,7 @@ func (m *member) begin(d event.Delivery) context.Context {
 
 // hold puts a begun delivery aside.
 func (m *member) hold(d event.Delivery, failures int) {
-	m.story.add("%s holds %s, %d failures", m.name, short(d.Event.ID()), failures)
+	m.story.addf("%s holds %s, %d failures", m.name, short(d.Event.ID()), failures)
 	m.c.Hold(d.Token, failures)
 }
 
@@ -299,7 +299,7 @@ func (m *member) settle(ss ...event.Settlement) error {
 		if wrong := m.ledger.settled(m, st, fmt.Sprintf("settlement %d", i), why == nil); wrong != "" {
 			m.fatalf("%s", wrong)
 		}
-		m.story.add("%s settles %x: %v%s, %s", m.name, st.Token, st.Kind, after(st), outcome(why))
+		m.story.addf("%s settles %x: %v%s, %s", m.name, st.Token, st.Kind, after(st), outcome(why))
 	}
 	if partly {
 		for i := range refused.Failed {
@@ -376,7 +376,7 @@ func (m *member) refusedAsStale(s event.Settlement, what string) {
 func (m *member) beginsNot(d event.Delivery, what string) {
 	m.t.Helper()
 	_, ok := m.c.Begin(d.Token)
-	m.story.add("%s begins %s: %v", m.name, short(d.Event.ID()), ok)
+	m.story.addf("%s begins %s: %v", m.name, short(d.Event.ID()), ok)
 	if ok {
 		m.fatalf("%s: Begin accepted %s", m.name, what)
 	}
@@ -394,9 +394,9 @@ func (m *member) close() {
 func (m *member) closeWith(ctx context.Context) {
 	m.gone.Store(true)
 	m.ledger.leaving(m)
-	m.story.add("%s closes", m.name)
+	m.story.addf("%s closes", m.name)
 	err := m.c.Close(ctx)
-	m.story.add("%s is closed: %v", m.name, err)
+	m.story.addf("%s is closed: %v", m.name, err)
 	if err != nil && ctx.Err() == nil {
 		m.errorf("%s: Close: %v", m.name, err)
 	}
@@ -407,7 +407,7 @@ func (m *member) crash() {
 	m.gone.Store(true)
 	m.ledger.expectTurbulence()
 	m.ledger.leaving(m)
-	m.story.add("%s crashes", m.name)
+	m.story.addf("%s crashes", m.name)
 	m.Crash(m.c)
 }
 

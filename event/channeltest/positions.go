@@ -80,7 +80,7 @@ var groupProducerCases = []testCase{
 			d := m.expect(ev)
 			if e.Guarantees.GivesBack {
 				m.release(d)
-				d = m.expect(ev)
+				m.expect(ev)
 			}
 			m.close()
 			m = e.join(group, topic)
@@ -239,7 +239,7 @@ func (e *env) seek(topic, group string, to event.Start) error {
 	ctx, cancel := context.WithTimeout(e.ctx, e.Patience)
 	defer cancel()
 	err := as[event.Seeker](e).Seek(ctx, topic, group, to)
-	e.story.add("moves %s on %s to %+v: %s", group, topic, to, outcome(err))
+	e.story.addf("moves %s on %s to %+v: %s", group, topic, to, outcome(err))
 	e.ledger.forget(group)
 	return err
 }

@@ -14,16 +14,17 @@ import (
 // source is where the events of the suite happen.
 const source = "/channeltest"
 
-// keyed returns the events from to to of a key: "a-1", "a-2", …
-func keyed(key string, from, to int) []event.Event {
+// keyed returns the events of a key with the numbers first to last: "a-1", "a-2"
+// and so on.
+func keyed(key string, first, last int) []event.Event {
 	var events []event.Event
-	for i := from; i <= to; i++ {
+	for i := first; i <= last; i++ {
 		events = append(events, numbered(key, i).WithKey(key))
 	}
 	return events
 }
 
-// unkeyed returns n events without a key: "name-1", "name-2", …
+// unkeyed returns n events without a key: "name-1", "name-2" and so on.
 func unkeyed(name string, n int) []event.Event {
 	var events []event.Event
 	for i := 1; i <= n; i++ {
@@ -86,7 +87,7 @@ func (e *env) tryProduce(ctx context.Context, topic string, events ...event.Even
 func (e *env) producing(topic, group string, events []event.Event, call func() error) error {
 	entries := e.ledger.producing(topic, group, group == "", events)
 	err := call()
-	e.story.add("produced on %s%s: %s: %s", topic, to(group), listed(events), outcome(err))
+	e.story.addf("produced on %s%s: %s: %s", topic, to(group), listed(events), outcome(err))
 	if err == nil {
 		return nil
 	}

@@ -16,7 +16,7 @@ func (e *env) ensureGroup(group string, from event.Start, topics ...string) {
 	if err := as[event.Provisioner](e).EnsureGroup(ctx, group, from, topics...); err != nil {
 		e.fatalf("EnsureGroup(%q, %+v, %q): %v", group, from, topics, err)
 	}
-	e.story.add("ensured %s on %v", group, topics)
+	e.story.addf("ensured %s on %v", group, topics)
 }
 
 func (e *env) removeGroup(group string, topics ...string) error {
@@ -24,7 +24,7 @@ func (e *env) removeGroup(group string, topics ...string) error {
 	ctx, cancel := e.patient()
 	defer cancel()
 	err := as[event.Provisioner](e).RemoveGroup(ctx, group, topics...)
-	e.story.add("removes %s from %v: %s", group, topics, outcome(err))
+	e.story.addf("removes %s from %v: %s", group, topics, outcome(err))
 	return err
 }
 

@@ -15,7 +15,7 @@ func (e *env) redrive(l event.DeadLetter, repaired ...event.Event) {
 	defer cancel()
 	e.ledger.producing(l.Topic, l.Group, false, repaired)
 	err := as[event.DeadLetters](e).Redrive(ctx, l, repaired...)
-	e.story.add("redrives %s for %s: %s", l.Event.ID(), l.Group, outcome(err))
+	e.story.addf("redrives %s for %s: %s", l.Event.ID(), l.Group, outcome(err))
 	if err != nil {
 		e.fatalf("Redrive of %s: %v", l.Event.ID(), err)
 	}
@@ -26,7 +26,7 @@ func (e *env) redriveKey(topic, group, key string, want int) {
 	ctx, cancel := e.patient()
 	defer cancel()
 	n, err := as[event.DeadLetters](e).RedriveKey(ctx, topic, group, key)
-	e.story.add("redrives the key %s for %s: %d, %s", key, group, n, outcome(err))
+	e.story.addf("redrives the key %s for %s: %d, %s", key, group, n, outcome(err))
 	if err != nil || n != want {
 		e.fatalf("RedriveKey(%q, %q, %q) returned %d and %v; there were %d", topic, group, key, n, err, want)
 	}

@@ -140,7 +140,7 @@ var roomCases = []testCase{
 			e.join(behind, topic).close()
 			c := e.work(nil, good)
 			_, err := e.fill(e.brief, topic, "x", 1)
-			e.full(err, topic, behind)
+			_ = e.full(err, topic, behind)
 			e.awaitSettled(e.Patience, good.group, topic)
 			c.stop()
 			e.settleAccepted(e.join(behind, topic), topic)
@@ -154,7 +154,7 @@ var roomCases = []testCase{
 			e.openBounded(16)
 			topic, other := e.topic("orders"), e.topic("other")
 			m := e.join(e.group("mailer"), topic, other)
-			e.fill(e.brief, topic, "x", 1)
+			_, _ = e.fill(e.brief, topic, "x", 1)
 			e.produce(other, unkeyed("other", 5)...)
 			c := e.work(nil, m)
 			e.awaitSettled(e.Patience, m.group, other)
@@ -179,8 +179,9 @@ var roomCases = []testCase{
 			e.within(e.Patience, "Produce under a handler's context", func() {
 				_, err = e.fill(func() (context.Context, context.CancelFunc) { return ctx, func() {} }, topic, "x", 7)
 			})
-			if full := e.full(err, topic, m.group); full.Err != nil {
-				e.errorf("the FullError of a Produce that doesn't wait carries the error %v of a context", full.Err)
+			full := e.full(err, topic, m.group)
+			if waited := full.Err; waited != nil {
+				e.errorf("the FullError of a Produce that doesn't wait carries the error %v of a context", waited)
 			}
 			m.ack(ds...)
 			e.settleAccepted(m, topic) // of the call that was refused nothing may come
@@ -194,7 +195,7 @@ var roomCases = []testCase{
 			e.openBounded(16)
 			topic := e.topic("orders")
 			m := e.join(e.group("mailer"), topic)
-			e.fill(e.brief, topic, "x", 1)
+			_, _ = e.fill(e.brief, topic, "x", 1)
 			ctx := m.handling(m.one())
 			e.within(e.Patience, "Produce under a handler's context", func() {
 				if err := e.tryProduce(ctx, topic, unkeyed("reserve", 1)...); err != nil {
@@ -237,7 +238,6 @@ func (e *env) amplify(capacity, depth, fan int) {
 				children = append(children, child)
 			}
 		}
-		ctx = context.WithoutCancel(ctx)
 		for len(children) > 0 && !e.broken.Load() {
 			err := e.tryProduce(ctx, topic, children...)
 			if err == nil {
@@ -248,13 +248,13 @@ func (e *env) amplify(capacity, depth, fan int) {
 				return
 			}
 			waited.Add(1)
-			m.c.Hold(d.Token, 0)
+			m.hold(d, 0)
 			e.pass(5 * time.Millisecond)
+			ctx = m.handling(d)
 		}
-		if err := m.settle(event.Ack(d.Token)); err != nil {
-			e.errorf("Settle: %v", err)
-		}
+		m.ack(d)
 		handled.Add(1)
+		e.ledger.poke()
 	}
 	want := 1
 	for g, generation := 0, 1; g < depth; g++ {
@@ -287,7 +287,7 @@ func (e *env) amplify(capacity, depth, fan int) {
 	cancel()
 	e.wait(e.Patience, receiver, "Receive returns after its context ended")
 	e.within(e.Patience, "the handlers", handlers.Wait)
-	e.story.add("%d handled, %d times no room", handled.Load(), waited.Load())
+	e.story.addf("%d handled, %d times no room", handled.Load(), waited.Load())
 	if open := e.ledger.open(m.group, topic); len(open) > 0 {
 		e.errorf("not handled: %s", some(open))
 	}

@@ -19,7 +19,7 @@ type story struct {
 	n     int
 }
 
-func (s *story) add(format string, args ...any) {
+func (s *story) addf(format string, args ...any) {
 	line := fmt.Sprintf("%12v  %s", time.Since(s.start).Round(time.Microsecond), fmt.Sprintf(format, args...))
 	s.mu.Lock()
 	defer s.mu.Unlock()
