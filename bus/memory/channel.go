@@ -21,6 +21,7 @@ type Channel struct {
 	dying atomic.Int64 // groups of crashed ephemeral consumers
 	quiet quiet
 
+	over    int        // most events that were ever over the bounds; belongs to passing
 	passing sync.Mutex // held to go over a bound; locked before topics and groups
 
 	mu       sync.RWMutex // locked before topics and groups

@@ -63,10 +63,14 @@ func (g *group) bury(q *queue, s *slot, cause *event.Cause) error {
 }
 
 // DeadLetters implements [event.DeadLetters]. It yields those that are there when
-// the iteration begins; the loop may redrive and discard them.
+// the iteration begins; the loop may redrive and discard them. A group that doesn't
+// exist has none.
 func (c *Channel) DeadLetters(ctx context.Context, topic, group string) iter.Seq2[event.DeadLetter, error] {
 	return func(yield func(event.DeadLetter, error) bool) {
 		q, unlock, err := c.lockQueue(ctx, topic, group)
+		if errors.Is(err, event.ErrNotFound) {
+			return
+		}
 		if err != nil {
 			yield(event.DeadLetter{}, err)
 			return

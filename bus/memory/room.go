@@ -193,6 +193,7 @@ func (t *topic) produceOver(ctx context.Context, b *batch, bound int) bool {
 		_, have := fullest(queues)
 		if ok = t.takes(b) == nil && have+n <= bound+MaxOverBound; ok {
 			over = have + n - bound
+			c.over = max(c.over, over)
 			t.acceptFront(b, queues)
 		} else {
 			l.barred = true
@@ -208,6 +209,14 @@ func (t *topic) produceOver(ctx context.Context, b *batch, bound int) bool {
 		c.cfg.overBound(t.name, over)
 	}
 	return true
+}
+
+// HighestOverBound returns how many events a topic's fullest group ever had above
+// the capacity and the reserve: at most [MaxOverBound].
+func (c *Channel) HighestOverBound() int {
+	c.passing.Lock()
+	defer c.passing.Unlock()
+	return c.over
 }
 
 // acceptFront appends events in order, to be delivered before events of other keys
