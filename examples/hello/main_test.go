@@ -1,0 +1,6 @@
+package main
+
+func Example() {
+	main()
+	// Output: mail for order 42
+}
