@@ -134,9 +134,11 @@ func (g *group) close(ctx, hard context.Context) error {
 	var err error
 	select {
 	case err = <-closed:
-		select {
-		case <-g.empty:
-		case <-hard.Done():
+		for _, ended := range []chan struct{}{g.fetched, g.empty} { // Receive ends by now
+			select {
+			case <-ended:
+			case <-hard.Done():
+			}
 		}
 	case <-hard.Done():
 	}
