@@ -92,18 +92,23 @@ type story struct {
 	known    map[string]bool
 }
 
+// since returns when something happened, as exactly as a reader needs it.
+func (s *story) since(at time.Time) time.Duration {
+	return at.Sub(s.r.began).Round(time.Millisecond)
+}
+
 // maxDepth keeps a story readable when events cause each other in a circle.
 const maxDepth = 12
 
 func (s *story) tell(p publication, depth int) {
 	indent := strings.Repeat("  ", depth)
-	fmt.Fprintf(&s.sb, "\n%s%v %s", indent, p.at.Sub(s.r.began), p.event.Type())
+	fmt.Fprintf(&s.sb, "\n%s%v %s", indent, s.since(p.at), p.event.Type())
 	if key := p.event.Key(); key != "" {
 		fmt.Fprintf(&s.sb, " key=%s", key)
 	}
 	fmt.Fprintf(&s.sb, " (%s)", p.event.ID())
 	for _, a := range s.r.attempts[identity(p.event)] {
-		fmt.Fprintf(&s.sb, "\n%s  %v %s attempt %d: %v", indent, a.Started.Sub(s.r.began), a.Handler, a.Info.Attempt, a.Outcome)
+		fmt.Fprintf(&s.sb, "\n%s  %v %s attempt %d: %v", indent, s.since(a.Started), a.Handler, a.Info.Attempt, a.Outcome)
 		if a.Err != nil {
 			fmt.Fprintf(&s.sb, ": %v", a.Err)
 		}
