@@ -51,7 +51,7 @@ func AppendHeaders(dst []Header, f HeaderFormat, e Event) ([]Header, error) {
 	}
 	c := e.c
 	_, size := e.envelope()
-	w := headerWriter{f: f, dst: dst, values: make([]byte, 0, size)} // more than the values need, unless escaped
+	w := headerWriter{f: f, keys: f.common(), dst: dst, values: make([]byte, 0, size)} // more than the values need, unless escaped
 	w.add("specversion", SpecVersion)
 	w.add("id", e.ID())
 	w.add("source", c.head.source)
@@ -59,7 +59,7 @@ func AppendHeaders(dst []Header, f HeaderFormat, e Event) ([]Header, error) {
 	if c.hasTime {
 		from := len(w.values)
 		w.values = appendTime(w.values, c.sec, c.nsec)
-		w.header(f.key("time"), from)
+		w.header(w.key("time"), from)
 	}
 	w.add("subject", c.rare().subject)
 	w.add("dataschema", c.head.schema)
@@ -77,6 +77,7 @@ func AppendHeaders(dst []Header, f HeaderFormat, e Event) ([]Header, error) {
 // headerWriter makes headers whose values share one allocation.
 type headerWriter struct {
 	f      HeaderFormat
+	keys   *commonKeys
 	dst    []Header
 	values []byte
 }
@@ -91,7 +92,16 @@ func (w *headerWriter) add(name, value string) {
 	} else {
 		w.values = append(w.values, value...)
 	}
-	w.header(w.f.key(name), from)
+	w.header(w.key(name), from)
+}
+
+func (w *headerWriter) key(name string) string {
+	if w.keys != nil {
+		if i := commonName(name); i >= 0 {
+			return w.keys[i]
+		}
+	}
+	return w.f.Prefix + name
 }
 
 func (w *headerWriter) header(key string, from int) {
@@ -182,36 +192,74 @@ func isMediaType(contentType, media string) bool {
 	return strings.EqualFold(strings.TrimRight(got, " "), media)
 }
 
-// key returns the key of an attribute's header.
-func (f HeaderFormat) key(name string) string {
-	switch f.Prefix {
-	case KafkaHeaders.Prefix:
-		if key := kafkaKeys[name]; key != "" {
-			return key
-		}
-	case HTTPHeaders.Prefix:
-		if key := httpKeys[name]; key != "" {
-			return key
-		}
-	}
-	return f.Prefix + name
+// commonNames are the attributes whose headers' keys cost no allocation.
+var commonNames = [...]string{
+	"specversion", "id", "source", "type", "time", "subject", "dataschema", ExtKey, ExtNotBefore,
+	ExtTraceparent, ExtTracestate, ExtCorrelationID, ExtCausationID, ExtTenant, ExtSchemaVersion,
 }
 
-// Keys of attributes that many events have, so that they cost no allocation.
+// commonName returns the index of a name in commonNames, or -1. A map takes longer.
+func commonName(name string) int {
+	switch name {
+	case "specversion":
+		return 0
+	case "id":
+		return 1
+	case "source":
+		return 2
+	case "type":
+		return 3
+	case "time":
+		return 4
+	case "subject":
+		return 5
+	case "dataschema":
+		return 6
+	case ExtKey:
+		return 7
+	case ExtNotBefore:
+		return 8
+	case ExtTraceparent:
+		return 9
+	case ExtTracestate:
+		return 10
+	case ExtCorrelationID:
+		return 11
+	case ExtCausationID:
+		return 12
+	case ExtTenant:
+		return 13
+	case ExtSchemaVersion:
+		return 14
+	}
+	return -1
+}
+
+// commonKeys are the keys of the headers of commonNames.
+type commonKeys [len(commonNames)]string
+
 var (
-	kafkaKeys = keys("ce_")
-	httpKeys  = keys("ce-")
+	kafkaKeys = keysOf(KafkaHeaders.Prefix)
+	httpKeys  = keysOf(HTTPHeaders.Prefix)
 )
 
-func keys(prefix string) map[string]string {
-	keys := make(map[string]string)
-	for _, name := range []string{
-		"specversion", "id", "source", "type", "time", "subject", "dataschema", ExtKey, ExtNotBefore,
-		ExtTraceparent, ExtTracestate, ExtCorrelationID, ExtCausationID, ExtTenant, ExtSchemaVersion,
-	} {
-		keys[name] = prefix + name
+func keysOf(prefix string) *commonKeys {
+	var keys commonKeys
+	for i, name := range commonNames {
+		keys[i] = prefix + name
 	}
-	return keys
+	return &keys
+}
+
+// common returns the keys that were made before, or nil.
+func (f HeaderFormat) common() *commonKeys {
+	switch f.Prefix {
+	case "ce_":
+		return kafkaKeys
+	case "ce-":
+		return httpKeys
+	}
+	return nil
 }
 
 // lower returns a name in lower case, as far as ASCII goes: nothing else may

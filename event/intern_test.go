@@ -72,3 +72,12 @@ func TestFormOfContentTypes(t *testing.T) {
 		assert.Equal(t, want, formOf(contentType), contentType)
 	}
 }
+
+func TestCommonNames(t *testing.T) {
+	for i, name := range commonNames {
+		assert.Equal(t, i, commonName(name), name)
+		assert.Equal(t, "ce_"+name, kafkaKeys[i])
+		assert.Equal(t, "ce-"+name, httpKeys[i])
+	}
+	assert.Equal(t, -1, commonName("own"))
+}
