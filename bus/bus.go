@@ -56,6 +56,8 @@ type Bus struct {
 	codecs map[string]event.Codec // by media type
 	state  atomic.Int32
 
+	drained atomic.Bool // a Drain has looked for the last time
+
 	messages  sync.Map // reflect.Type → *message
 	producers sync.Map // topic → event.Producer
 

@@ -37,7 +37,7 @@ func (b *Bus) Publish(ctx context.Context, v any, opts ...PublishOption) error {
 	if out := b.outbox(ctx, p.now); out != nil {
 		return out.Add(ctx, topic, e)
 	}
-	if err := b.send(ctx, topic, "", e.One()); err != nil {
+	if err := b.sendFrom(ctx, topic, e.One()); err != nil {
 		return fmt.Errorf("bus: publish %s: %w", e.Type(), err)
 	}
 	return nil
@@ -63,7 +63,7 @@ func (b *Bus) PublishAll(ctx context.Context, vs ...any) error {
 			}
 			continue
 		}
-		if err := b.send(ctx, batch.topic, "", batch.events); err != nil {
+		if err := b.sendFrom(ctx, batch.topic, batch.events); err != nil {
 			failed.Failed = append(failed.Failed, batch.failures(err)...)
 		}
 	}
@@ -122,13 +122,19 @@ func (b *Bus) accepts(ctx context.Context) error {
 	if b.is() == stateStarted {
 		return nil
 	}
-	if r := runOf(ctx); r != nil && r.g.b == b {
+	if b.runs(ctx) {
 		return nil // what runs may finish
 	}
 	if s := b.is(); s == stateNew || s == stateStarting {
 		return ErrNotStarted
 	}
 	return event.ErrClosed
+}
+
+// runs reports whether ctx is the context of a handler of this Bus.
+func (b *Bus) runs(ctx context.Context) bool {
+	r := runOf(ctx)
+	return r != nil && r.g.b == b
 }
 
 // outbox returns where a publish under ctx is collected, or nil. What a handler
@@ -251,6 +257,29 @@ func (p *publishing) override(e event.Event) event.Event {
 		e = e.WithNotBefore(p.notBefore)
 	}
 	return e
+}
+
+// sendFrom is send for a publish under ctx that isn't collected. When it comes from
+// outside and a Drain has looked for the last time, the events may be accepted but
+// nobody waits for them.
+func (b *Bus) sendFrom(ctx context.Context, topic string, events []event.Event) error {
+	err := b.send(ctx, topic, "", events)
+	if !b.drained.Load() || b.runs(ctx) {
+		return err
+	}
+	some, partly := errors.AsType[*event.ProduceError](err)
+	if err != nil && !partly {
+		return err
+	}
+	late := &event.ProduceError{}
+	for i, e := range events {
+		f := event.ProduceFailure{Index: i, ID: e.ID(), Err: event.ErrClosed, Maybe: true}
+		if partly && failureAt(some, i) != nil {
+			f.Err = failureAt(some, i)
+		}
+		late.Failed = append(late.Failed, f)
+	}
+	return late
 }
 
 // send produces events and tells the hooks. group is the one whose handler

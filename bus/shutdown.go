@@ -260,6 +260,12 @@ func (b *Bus) Drain(ctx context.Context) error {
 		return b.Shutdown(ctx)
 	}
 	left := b.settleAll(ctx)
+	if left == nil {
+		// A publish from outside may have passed the state before it changed. Either it
+		// is over by now, and this waits for its event; or it returns an error.
+		b.drained.Store(true)
+		left = b.settleAll(ctx)
+	}
 	err := b.Shutdown(ctx)
 	if left != nil {
 		return errors.Join(left, err)
