@@ -20,7 +20,7 @@ type group struct {
 	handlers map[string]*handler
 	rest     map[string]*handler // by topic: for types without a handler
 	list     []*handler          // all, in the order of subscription
-	topics   []string
+	topics   []string            // once prepared
 
 	said      groupOptions
 	workers   int
@@ -81,18 +81,13 @@ func (b *Bus) wireName(group string) string {
 }
 
 // add puts a handler into the group and returns what is wrong with that.
-func (g *group) add(types, topics []string, fn event.Handler, s subscription) []error {
-	h := &handler{base: fn, opts: s, retry: s.retry.withDefaults()}
+func (g *group) add(types []string, fn event.Handler, s subscription) []error {
+	h := &handler{base: fn, types: types, opts: s, retry: s.retry.withDefaults()}
 	errs := g.said.merge(s.group)
-	for _, topic := range topics {
-		if !slices.Contains(g.topics, topic) {
-			g.topics = append(g.topics, topic)
-		}
-	}
 	g.list = append(g.list, h)
 	if len(types) == 0 {
 		h.name = g.name + "/*"
-		for _, topic := range topics {
+		for _, topic := range s.topics {
 			if g.rest[topic] != nil {
 				errs = append(errs, fmt.Errorf("two raw handlers for every type of topic %q: one handler for each, use another group", topic))
 			}
@@ -155,8 +150,26 @@ func (g *group) prepare() {
 	g.strict = g.said.strict != nil
 	g.unordered = g.said.unordered != nil
 	g.window = g.workers // slow start, so that one member does not hoard
+	g.topics = nil
 	for _, h := range g.list {
 		h.wrap(g.b.cfg.Middleware)
+		g.join(h)
+	}
+}
+
+// join adds a handler's topics: those that it says, else those of its types, which
+// are known only when all subscriptions are.
+func (g *group) join(h *handler) {
+	topics := h.opts.topics
+	if len(topics) == 0 {
+		for _, typ := range h.types {
+			topics = append(topics, g.b.topicOf(typ))
+		}
+	}
+	for _, topic := range topics {
+		if !slices.Contains(g.topics, topic) {
+			g.topics = append(g.topics, topic)
+		}
 	}
 }
 

@@ -10,7 +10,8 @@ import (
 
 // handler is one handler of a group, with all that is wrapped around it.
 type handler struct {
-	name  string // "group/type", for causes and hooks
+	name  string   // "group/type", for causes and hooks
+	types []string // empty: the rest of its topics
 	fn    event.Handler
 	base  event.Handler
 	opts  subscription

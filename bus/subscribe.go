@@ -79,12 +79,6 @@ func (b *Bus) subscribe(name string, types []string, h event.Handler, opts []Sub
 		b.mistake(fmt.Errorf("group %q: %w", name, err))
 		return
 	}
-	topics := s.topics
-	if len(topics) == 0 {
-		for _, typ := range types {
-			topics = append(topics, b.topicOf(typ))
-		}
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	g := b.byName[name]
@@ -93,7 +87,7 @@ func (b *Bus) subscribe(name string, types []string, h event.Handler, opts []Sub
 		b.byName[name] = g
 		b.groups = append(b.groups, g)
 	}
-	for _, err := range g.add(types, topics, h, s) {
+	for _, err := range g.add(types, h, s) {
 		b.mistakes = append(b.mistakes, fmt.Errorf("group %q: %w", name, err))
 	}
 }
