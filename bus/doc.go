@@ -17,7 +17,7 @@
 // returns, or what [Config].Catalog says. Its topic is that of the option [Topic],
 // else of the catalog or a method EventTopic() string, else the event type. Its key
 // is that of the option [Key], else of a method EventKey() string. An [event.Event]
-// is published as it is: nothing is derived and nothing inherited.
+// is published as it is: nothing is derived and nothing inherited, its id neither.
 //
 // # Groups
 //
@@ -58,8 +58,9 @@
 //   - Order of a key when the handlers of the group are [Unordered].
 //   - Time: a delayed event or a retry comes no earlier than it is due, and may come
 //     later.
-//   - Publishes that are waiting, or begin, while the Bus is drained or shut down: they
-//     may return [event.ErrClosed].
+//   - Publishes that begin, or still wait, when the Bus is drained or shut down: they
+//     return [event.ErrClosed]. One that was late may be written all the same; its
+//     [event.ProduceFailure] says so.
 //   - That a handler which ignores its context ends: Shutdown returns without it.
 //
 // # What a handler's answer means
@@ -115,15 +116,17 @@
 //
 // # The end
 //
-// [Bus.Shutdown]: deliveries that no handler has begun go back at once, and those
-// that wait for a retry with what is left of their delay; handlers that run may finish
-// until its context ends, then theirs are cancelled with the cause [event.ErrClosed],
-// and [Config].CancelGrace is the last wait. An attempt that was cancelled so is given
-// back and not counted. Then the channel is closed, unless [Config].KeepChannel.
-// Nothing becomes a dead letter because of a shutdown.
+// [Bus.Shutdown]: deliveries that no handler has begun go back at once, and those that
+// wait for a retry too, with what is left of their delay where the channel can keep
+// it. Handlers that run may finish until its context ends; then theirs are cancelled
+// with the cause [event.ErrClosed], and [Config].CancelGrace is the last wait. An
+// attempt that was cancelled so is given back and not counted. Then the channel is
+// closed, unless [Config].KeepChannel. Nothing becomes a dead letter because of a
+// shutdown.
 //
 // [Bus.Drain] first refuses publishes from outside and waits until everything that is
 // owed to the groups of this Bus is settled, retries and delayed events included.
+// Whoever published with nil before is waited for.
 //
 // # Goroutines
 //

@@ -12,6 +12,8 @@ import (
 
 // What a failure prints: what was wanted, what was published instead, and what
 // caused what, in virtual time since the start of the test.
+//
+//nolint:dupword // it is printed so
 const story = `bustest: want bustest_test.MailSent{Order:43} to be published
 published bustest_test.MailSent:
   {Order:42}
