@@ -1,6 +1,8 @@
 package channeltest
 
 import (
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -10,18 +12,29 @@ import (
 
 // memoryHarness is the harness of the channel in memory.
 func memoryHarness(opts ...memory.Option) Harness {
-	var open *memory.Channel
+	var mu sync.Mutex
+	var open []*memory.Channel // of cases side by side
 	with := func(more ...memory.Option) *memory.Channel {
-		open = memory.New(append(more, opts...)...)
-		return open
+		c := memory.New(append(more, opts...)...)
+		mu.Lock()
+		defer mu.Unlock()
+		open = append(open, c)
+		return c
 	}
 	return Harness{
 		Open:      func(testing.TB) event.Channel { return with(memory.Capacity(1 << 20)) },
 		Bounded:   func(_ testing.TB, capacity int) event.Channel { return with(memory.Capacity(capacity)) },
 		Exact:     true,
 		Ephemeral: true,
-		Crash:     func(c event.Consumer) { open.Crash(c) },
-		Bubble:    true,
+		Crash: func(victim event.Consumer) {
+			mu.Lock()
+			all := slices.Clone(open)
+			mu.Unlock()
+			for _, c := range all {
+				c.Crash(victim) // another channel's is left alone
+			}
+		},
+		Bubble: true,
 	}
 }
 
@@ -31,7 +44,13 @@ func TestMemoryWithHistory(t *testing.T) { Run(t, memoryHarness(memory.Retain(10
 
 func TestMemoryInRealTime(t *testing.T) {
 	h := memoryHarness(memory.Lease(300 * time.Millisecond))
-	h.Bubble = false
+	h.Bubble, h.Parallel = false, true
+	Run(t, h)
+}
+
+func TestMemoryWithOneMember(t *testing.T) {
+	h := memoryHarness()
+	h.Members = 1
 	Run(t, h)
 }
 

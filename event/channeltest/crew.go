@@ -154,6 +154,7 @@ func (e *env) together(n int, group, topic string) []*member {
 	}
 	all := e.async(wg.Wait)
 	for i := 1; missing.Load() > 0 && ctx.Err() == nil; i++ {
+		e.stopIfBroken()
 		e.produce(topic, numbered(warmPrefix+group, i).WithKey(numbered("warm", i).ID()))
 		pause := time.NewTimer(min(e.Silence, 20*time.Millisecond))
 		select {

@@ -27,7 +27,7 @@ type env struct {
 	ledger  *ledger
 	broken  atomic.Bool
 	over    atomic.Bool // the case has ended: what its goroutines see now is nobody's business
-	unique  string // part of all names
+	unique  string      // part of all names
 
 	mu        sync.Mutex
 	ch        event.Channel
@@ -233,7 +233,11 @@ func (e *env) poll(what string, f func() (ok bool, seen string)) {
 	e.t.Helper()
 	deadline := time.NewTimer(e.Patience)
 	defer deadline.Stop()
-	tick := time.NewTicker(min(max(e.Patience/500, time.Millisecond), 50*time.Millisecond))
+	pause := max(e.Patience/500, time.Millisecond)
+	if !e.Bubble {
+		pause = min(pause, 50*time.Millisecond)
+	}
+	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
 		ok, seen := f()
@@ -252,7 +256,10 @@ func (e *env) poll(what string, f func() (ok bool, seen string)) {
 func (e *env) pass(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	<-timer.C
+	select {
+	case <-timer.C:
+	case <-e.ctx.Done():
+	}
 }
 
 // patient returns a context that ends when patience does.

@@ -241,6 +241,7 @@ var quietCases = []testCase{
 			ev := later(numbered("x", 1), e.delay(e.Guarantees.MaxDelay))
 			e.produce(topic, ev)
 			returned, err := e.quietLater(group)
+			e.notQuiet(returned, "an event is due later")
 			m.handleAll(ev)
 			e.wait(e.Patience, returned, "Quiet returns when all is settled")
 			e.notEarly("the return of Quiet", ev.NotBefore())

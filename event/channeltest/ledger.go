@@ -233,11 +233,13 @@ func (l *ledger) delivered(m *member, d event.Delivery) (wrong string, repeated 
 func (l *ledger) overtakes(b *book, x *entry, m *member) string {
 	sk := streamKey{x.topic, x.event.Key()}
 	stream := l.streams[sk]
-	base, ok := b.base[sk]
-	if !ok || x.index < base {
+	base, begun := b.base[sk]
+	switch {
+	case !begun: // before it the group may have been owed nothing
 		base = x.index
-		b.base[sk] = base
-		b.low[sk] = base
+		b.base[sk], b.low[sk] = base, base
+	case x.index < base:
+		return fmt.Sprintf("%s got %s of key %q after %s, which it comes before", m.name, x.event.ID(), x.event.Key(), stream[base].event.ID())
 	}
 	low := b.low[sk]
 	for low < len(stream) && b.done(stream[low]) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/leat-go/leat/event"
 )
@@ -249,7 +248,7 @@ func (e *env) amplify(capacity, depth, fan int) {
 			}
 			waited.Add(1)
 			m.hold(d, 0)
-			e.pass(5 * time.Millisecond)
+			e.pass(e.Silence / 10)
 			ctx = m.handling(d)
 		}
 		m.ack(d)

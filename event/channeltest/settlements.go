@@ -15,12 +15,11 @@ func (l *ledger) settling(m *member, ss []event.Settlement) {
 	b := l.book(m.book)
 	for _, st := range ss {
 		s := b.tokens[tokenKey{m, st.Token}]
-		if s == nil || s.state != inHand {
-			continue
-		}
-		if keeps(st.Kind) {
+		switch {
+		case s == nil || s.state != inHand && s.state != back: // back: m closes meanwhile
+		case keeps(st.Kind):
 			b.move(s, back)
-		} else {
+		default:
 			b.move(s, settling)
 		}
 	}
@@ -41,6 +40,8 @@ func (l *ledger) settled(m *member, st event.Settlement, id string, accepted boo
 	case s == nil && accepted && !keeps(st.Kind) && l.exact:
 		return fmt.Sprintf("the %v of %s by %s was accepted, but the event had been delivered again before", st.Kind, id, m.name)
 	case s == nil:
+	case !accepted && m.gone.Load():
+		b.move(s, back)
 	case !accepted && (s.state == settling || s.state == back):
 		b.move(s, inHand)
 	case accepted && !keeps(st.Kind):
