@@ -204,7 +204,7 @@ func (e Event) One() []Event {
 	if e.c == nil {
 		return []Event{e}
 	}
-	return e.c.self[:1:1]
+	return e.c.self[:]
 }
 
 // String names the event for logs: type, source and id, never its data.

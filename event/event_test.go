@@ -295,6 +295,7 @@ func TestEqual(t *testing.T) {
 	for name, change := range changes {
 		assert.False(t, e.Equal(change(e)), name)
 	}
+	assert.False(t, e.WithTime(time.Unix(0, 0)).Equal(e.WithTime(time.Time{})), "the epoch is a time")
 	// What moves between attributes makes a difference.
 	assert.False(t, e.WithSource("/ab").WithType("c").Equal(e.WithSource("/a").WithType("bc")))
 }

@@ -120,6 +120,7 @@ func TestParseHeaders(t *testing.T) {
 		"empty is absent":       {kafka, with("ce_", "ce_own: ", "ce_partitionkey: ", "ce_notbefore: "), "", bare},
 		"any case in HTTP":      {http, headersOf("Ce-Specversion: 1.0", "CE-ID: 1", "cE-sOURCE: /s", "ce-type: t", "Content-TYPE: text/plain"), "x", bare.WithData("text/plain", []byte("x"))},
 		"percent":               {http, with("ce-", "ce-own: a%20%c3%A9%25"), "", bare.WithExtension("own", "a é%")},
+		"longest":               {http, with("ce-", "ce-own: "+strings.Repeat("%41", event.MaxAttributeValue)), "", bare.WithExtension("own", strings.Repeat("A", event.MaxAttributeValue))},
 		"needless percent":      {http, with("ce-", "ce-own: %41%62"), "", bare.WithExtension("own", "Ab")},
 		"one round":             {http, with("ce-", "ce-own: %2541"), "", bare.WithExtension("own", "%41")},
 		"quoted":                {http, with("ce-", `ce-own: "a b"`), "", bare.WithExtension("own", "a b")},

@@ -94,8 +94,8 @@ func TestIDsGrowWhenTheEntropyRunsOut(t *testing.T) {
 func TestIDsBeforeTheEpoch(t *testing.T) {
 	var b [26]byte
 	assert.Equal(t, 26, putNewID(b[:], time.Unix(-1, 0)))
-	assert.Less(t, string(b[:]), "7ZZZZZZZZZ", "a clock before 1970 doesn't spoil the ids that follow")
-	assert.Less(t, NewID(), "7ZZZZZZZZZ")
+	assert.Less(t, string(b[:]), "1", "a clock before 1970 doesn't spoil the ids that follow")
+	assert.Less(t, NewID(), "1")
 }
 
 func TestDerivedID(t *testing.T) {

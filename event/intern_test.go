@@ -18,10 +18,10 @@ func TestInternedHeadsAreShared(t *testing.T) {
 }
 
 func TestInternIsBoundedAndNeverWrong(t *testing.T) {
-	long := strings.Repeat("x", maxInterned)
+	long := strings.Repeat("x", MaxAttributeValue-10)
 	for i := range 20_000 {
 		source, typ := fmt.Sprintf("/%d", i%97), fmt.Sprintf("t%d", i)
-		if i%10 == 0 {
+		if i%10 == 0 || i > 15_000 {
 			typ += long
 		}
 		e := Attributes{ID: "1", Source: source, Type: typ, ContentType: "text/plain", Schema: "urn:s"}.Event()

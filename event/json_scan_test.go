@@ -80,7 +80,7 @@ func TestUnescapedIsWhatEncodingJSONReads(t *testing.T) {
 		assert.True(t, ok, s)
 		assert.Equal(t, want, string(got), s)
 	}
-	for _, s := range []string{`\ud800`, `\udc00`, `\ud800a`, `\ud800\n`, `\ud800\u0061`, `\ud800\ud800`, `\udbff\udbff`, `a\udfff`, `\ud800\\dc00`} {
+	for _, s := range []string{`\ud800`, `\udc00`, `\ud800a`, `\ud800\n`, `\ud800\u0061`, `\ud800\ud800`, `\udbff\udbff`, `a\udfff`, `\ud800\\dc00`, `\udc00\ude00`, `\ud800\ue000`} {
 		_, ok := appendUnescaped(nil, []byte(s))
 		assert.False(t, ok, s)
 	}

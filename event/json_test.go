@@ -32,6 +32,8 @@ var dataTable = []struct{ name, contentType, data, member string }{
 	{"half a pair, escaped", "application/json", `"\ud800"`, `"data":"\ud800"`},
 	{"unicode", "application/json", `"é€😀"`, `"data":"é€😀"`},
 	{"lines", "application/json", "{\n\t\"a\": 1\r\n}", "\"data\":{\n\t\"a\": 1\r\n}"},
+	{"a line", "application/json", "[\n]", "\"data\":[\n]"},
+	{"a return", "application/json", "[\r]", "\"data\":[\r]"},
 	{"64 levels", "application/json", strings.Repeat("[", 64) + strings.Repeat("]", 64), `"data":` + strings.Repeat("[", 64) + strings.Repeat("]", 64)},
 	{"text in no JSON", "text/plain", "a \"b\" \\ / \x00\x1f\x7f\n\r\t\u2028é😀", `"data":"a \"b\" \\ / \u0000\u001f` + "\x7f" + `\n\r\t` + "\u2028é😀\""},
 	{"xml", "application/xml", `<much wow="xml"/>`, `"data":"<much wow=\"xml\"/>"`},
@@ -343,6 +345,7 @@ func TestParseJSONRefuses(t *testing.T) {
 		"long name":                 {minimal(`,"` + long + `":"a"`), long[:event.MaxAttributeName]},
 		"long name, escaped":        {minimal(`,"` + long + `\u0061":"a"`), long[:event.MaxAttributeName]},
 		"many attributes":           {minimal(attributes(event.MaxAttributes - 3)), ""},
+		"many that are null":        {minimal(strings.ReplaceAll(attributes(event.MaxAttributes-3), `"v"`, "null")), ""},
 		"much in attributes": {minimal(fmt.Sprintf(`,"a":%q,"b":%q,"c":%q,"d":%q,"e":%q,"f":%q,"g":%q,"h":%q`,
 			long, long, long, long, long, long, long, long)), ""},
 	} {

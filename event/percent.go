@@ -1,9 +1,6 @@
 package event
 
-import (
-	"strings"
-	"unicode/utf8"
-)
+import "strings"
 
 // appendPercent appends a value as the HTTP binding 1.0.2 §3.1.3.2 writes it.
 func appendPercent(dst []byte, s string) []byte {
@@ -19,7 +16,8 @@ func appendPercent(dst []byte, s string) []byte {
 }
 
 // unpercent reads what appendPercent and older senders write: a value that may be
-// a quoted string, then one round of percent-encoding.
+// a quoted string, then one round of percent-encoding. What comes out is for
+// Validate to judge.
 func unpercent(name, s string) (string, error) {
 	if len(s) >= 2 && s[0] == '"' && s[len(s)-1] == '"' {
 		var ok bool
@@ -45,9 +43,6 @@ func unpercent(name, s string) (string, error) {
 		}
 		b = append(b, unhex(s[i+1])<<4|unhex(s[i+2]))
 		i += 2
-	}
-	if !utf8.Valid(b) {
-		return "", badAttribute(name, "not valid UTF-8")
 	}
 	return view(b), nil
 }

@@ -152,7 +152,7 @@ func TestValidateTimes(t *testing.T) {
 func TestValidateSource(t *testing.T) {
 	for _, good := range []string{
 		"/shop", "shop", "1-555-123-4567", "urn:uuid:6e8bc430", "mailto:a@b.example", "https://u:p@h.example:8080/a/b;c=d?x=[1]&y='(2)'#f",
-		"//authority/path", "#fragment", "?query", "a%20b", "./a:b", "/a:b", "!$&'()*+,;=-._~", "http://[::1]/", "x+y-z.1:a",
+		"//authority/path", "#fragment", "?query", "a%20b", "a%20", "./a:b", "/a:b", "!$&'()*+,;=-._~", "http://[::1]/", "x+y-z.1:a",
 	} {
 		require.NoError(t, valid().WithSource(good).Validate(), good)
 	}
