@@ -42,12 +42,18 @@ var bytesCases = []testCase{
 				ContentType: `application/json; charset=utf-8; profile="a b"`, Schema: "https://example.com/schemas/order/2",
 				Data: []byte(`{"n": 1.0, "s":"ü"}`),
 				Extensions: []event.Extension{
-					{Name: event.ExtCorrelationID, Value: "c-1"}, {Name: event.ExtCausationID, Value: "c-0"},
+					{Name: event.ExtCorrelationID, Value: "c-1"},
+					{Name: event.ExtCausationID, Value: "c-0"},
 					{Name: event.ExtTraceparent, Value: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
-					{Name: event.ExtTracestate, Value: "a=1,b=2"}, {Name: event.ExtTenant, Value: "Ärzte & Söhne"},
-					{Name: event.ExtSchemaVersion, Value: "2.1"}, {Name: "x1", Value: " leading and trailing "},
-					{Name: "boolean", Value: "true"}, {Name: "number", Value: "-12"}, {Name: "quotes", Value: `"\'"` + "`,;=%25+"},
-					{Name: "emoji", Value: "🌊 \U0001F468\u200D\U0001F469"}, {Name: "long", Value: strings.Repeat("v", 2000)},
+					{Name: event.ExtTracestate, Value: "a=1,b=2"},
+					{Name: event.ExtTenant, Value: "Ärzte & Söhne"},
+					{Name: event.ExtSchemaVersion, Value: "2.1"},
+					{Name: "x1", Value: " leading and trailing "},
+					{Name: "boolean", Value: "true"},
+					{Name: "number", Value: "-12"},
+					{Name: "quotes", Value: `"\'"` + "`,;=%25+"},
+					{Name: "emoji", Value: "🌊 \U0001F468\u200D\U0001F469"},
+					{Name: "long", Value: strings.Repeat("v", 2000)},
 					{Name: "verylongextensionname0123456789verylongextensionname", Value: "n"},
 				},
 			}.Event()
@@ -79,7 +85,9 @@ var bytesCases = []testCase{
 			}
 			var events []event.Event
 			for i, d := range [][]byte{
-				nil, binary, []byte("\xff\xfe not UTF-8 \x80"), {0}, []byte("\r\n\t \x00"), []byte("ünïcode 🌊"),
+				nil, binary, []byte("\xff\xfe not UTF-8 \x80"),
+				{0},
+				[]byte("\r\n\t \x00"), []byte("ünïcode 🌊"),
 				[]byte(`{"b":1, "a": 1.00, "b":2 }`), []byte("{no json"), []byte("null"), []byte(`"text"`), []byte("<a>&amp;</a>"),
 				[]byte("aGVsbG8="), bytes.Repeat([]byte{0xc3}, 1000), bytes.Repeat([]byte("\uFFFD"), 5),
 			} {

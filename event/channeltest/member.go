@@ -1,3 +1,4 @@
+//nolint:contextcheck // a case has a context of its own, and its steps have their patience
 package channeltest
 
 import (

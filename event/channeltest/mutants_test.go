@@ -776,8 +776,8 @@ func extras() []mutant {
 		}}},
 		{name: "redrives a key backwards", byCase: []string{"Redrive/Key", "Redrive/KeyBeforeNewer"}, fault: fault{redriveKey: func(f *faulty, ctx context.Context, topic, group, key string) (int, error) {
 			var ls []event.DeadLetter
-			for d := range f.Channel.DeadLetters(ctx, topic, group) {
-				if d.Event.Key() == key {
+			for d, err := range f.Channel.DeadLetters(ctx, topic, group) {
+				if err == nil && d.Event.Key() == key {
 					ls = append(ls, d)
 				}
 			}
@@ -793,8 +793,8 @@ func extras() []mutant {
 		}}},
 		{name: "redrives a key behind what is newer", byCase: []string{"Redrive/KeyBeforeNewer"}, fault: fault{redriveKey: func(f *faulty, ctx context.Context, topic, group, key string) (int, error) {
 			n := 0
-			for d := range f.Channel.DeadLetters(ctx, topic, group) {
-				if d.Event.Key() != key {
+			for d, err := range f.Channel.DeadLetters(ctx, topic, group) {
+				if err != nil || d.Event.Key() != key {
 					continue
 				}
 				n++

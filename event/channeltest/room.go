@@ -1,3 +1,4 @@
+//nolint:contextcheck // a case has a context of its own, and its steps have their patience
 package channeltest
 
 import (
@@ -228,7 +229,7 @@ func (e *env) amplify(capacity, depth, fan int) {
 	var handled, waited atomic.Int64
 	places := make(chan struct{}, window)
 	var handlers sync.WaitGroup
-	handle := func(d event.Delivery, ctx context.Context) {
+	handle := func(d event.Delivery, under context.Context) {
 		defer func() { <-places }()
 		var children []event.Event
 		if generation := len(d.Event.Subject()); generation < depth {
@@ -238,7 +239,7 @@ func (e *env) amplify(capacity, depth, fan int) {
 			}
 		}
 		for len(children) > 0 && !e.broken.Load() {
-			err := e.tryProduce(ctx, topic, children...)
+			err := e.tryProduce(under, topic, children...)
 			if err == nil {
 				break
 			}
@@ -249,7 +250,7 @@ func (e *env) amplify(capacity, depth, fan int) {
 			waited.Add(1)
 			m.hold(d, 0)
 			e.pass(e.Silence / 10)
-			ctx = m.handling(d)
+			under = m.handling(d) //nolint:fatcontext // it is no child
 		}
 		m.ack(d)
 		handled.Add(1)
