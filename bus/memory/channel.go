@@ -17,11 +17,13 @@ type Channel struct {
 	cfg  config
 	base time.Time // the channel's clock counts from here
 
-	waits atomic.Int64 // deliveries whose publish found no room
-	dying atomic.Int64 // groups of crashed ephemeral consumers
-	quiet quiet
+	waits        atomic.Int64  // deliveries whose publish found no room
+	waitsChanged atomic.Uint64 // counts changes of which these are
+	dying        atomic.Int64  // groups of crashed ephemeral consumers
+	quiet        quiet
 
 	over    int        // most events that were ever over the bounds; belongs to passing
+	next    nextOver   // belongs to passing
 	passing sync.Mutex // held to go over a bound; locked before topics and groups
 
 	mu       sync.RWMutex // locked before topics and groups
@@ -63,7 +65,7 @@ func (c *Channel) wall(at int64) time.Time {
 }
 
 // clock returns the time of the clock of a time of day.
-func (c *Channel) clock(t time.Time) int64 { return int64(t.Sub(c.base.Round(0))) }
+func (c *Channel) clock(t time.Time) int64 { return int64(t.Sub(c.base)) }
 
 // ifOpen returns ErrClosed once the channel is closed.
 func (c *Channel) ifOpen() error {
@@ -149,9 +151,6 @@ func (c *Channel) Consumer(ctx context.Context, s event.Subscription) (event.Con
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if len(s.Topics) == 0 {
-		return nil, errors.New("memory: a subscription needs a topic")
-	}
 	if s.Ephemeral {
 		s.From = event.Newest()
 	}
@@ -191,8 +190,11 @@ func (c *Channel) ensure(name string, from event.Start, topics []string, ephemer
 	if c.closed {
 		return nil, nil, event.ErrClosed
 	}
-	if name == "" && !ephemeral {
+	switch {
+	case name == "" && !ephemeral:
 		return nil, nil, errors.New("memory: a group needs a name")
+	case len(topics) == 0:
+		return nil, nil, fmt.Errorf("memory: group %q needs a topic", name)
 	}
 	if c.cfg.retain == 0 && (from.Kind == event.StartOldest || from.Kind == event.StartSince) {
 		return nil, nil, fmt.Errorf("memory: group %q: %w (memory.Retain keeps one)", name, event.ErrNoHistory)

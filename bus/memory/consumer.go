@@ -22,7 +22,7 @@ type consumer struct {
 	c       *Channel
 	g       *group
 	id      int32
-	most    int // deliveries in hand; 0: any number
+	most    int // deliveries in hand, not counting those aside; 0: any number
 	grace   time.Duration
 	lost    func([]event.Token)
 	queues  []*queue
@@ -33,6 +33,7 @@ type consumer struct {
 	full    bool // waits in Receive for room in its hand
 	turn    int  // the queue that was looked at last
 	inHand  int
+	aside   int // of these, held and waiting for room
 	begun   int
 	expires int64         // of a crashed one
 	unbegun []event.Token // of a crashed one
@@ -87,10 +88,11 @@ func (m *consumer) Receive(ctx context.Context, buf []event.Delivery) (int, erro
 func (m *consumer) takeOrWait(buf []event.Delivery) (n int, next int64, full bool) {
 	g := m.g
 	if m.most > 0 {
-		room := m.most - m.inHand
+		room := m.most - m.inHand + m.aside
 		if room <= 0 {
 			m.drainWake()
 			m.full = true
+			m.passOn() // somebody may have counted on m
 			return 0, never, true
 		}
 		buf = buf[:min(len(buf), room)]
@@ -108,7 +110,7 @@ func (m *consumer) takeOrWait(buf []event.Delivery) (n int, next int64, full boo
 		m.idle = false
 		g.idle.Add(-1)
 	}
-	if n == len(buf) && g.idle.Load() > 0 {
+	if n == len(buf) {
 		m.passOn()
 	}
 	return n, never, false
@@ -124,6 +126,9 @@ func (m *consumer) drainWake() {
 
 // passOn wakes another member when events are left.
 func (m *consumer) passOn() {
+	if m.g.idle.Load() == 0 {
+		return
+	}
 	for _, q := range m.queues {
 		if q.runnable.first != 0 || q.in.len() > 0 {
 			m.g.wakeAny(q)
@@ -142,7 +147,7 @@ func (m *consumer) wait(ctx context.Context, next int64) error {
 	if m.idle {
 		m.idle = false
 		g.idle.Add(-1)
-	} else if err != nil && g.idle.Load() > 0 { // the token was for somebody who comes
+	} else if err != nil { // the token was for somebody who comes
 		m.passOn()
 	}
 	return err
@@ -210,8 +215,8 @@ func (m *consumer) Hold(t event.Token, failures int) {
 	g.setState(m, s, stateHeld)
 	if m.state == memberClosing {
 		g.giveBack(m, int32(t[0]), 0)
-		m.handEmptied()
 	}
+	m.handEmptied()
 	g.mu.Unlock()
 }
 
@@ -434,7 +439,7 @@ func (m *consumer) giveBackAll(st state) {
 		if s.state != st || s.owner != m.id {
 			continue
 		}
-		if st == stateFetched && s.lease == nil {
+		if st == stateFetched {
 			s.attempts--
 		}
 		g.giveBack(m, int32(i), 0)

@@ -29,7 +29,7 @@ func (c *Channel) Crash(victim event.Consumer) {
 	g.crashed++
 	for i := range g.slots.all {
 		if s := &g.slots.all[i]; s.state.inHand() && s.owner == m.id {
-			if s.state == stateFetched && s.lease == nil {
+			if s.state == stateFetched {
 				m.unbegun = append(m.unbegun, event.Token{uint64(i), s.gen})
 			}
 			g.setState(m, s, stateOrphan)

@@ -51,7 +51,7 @@ func (g *group) bury(q *queue, s *slot, cause *event.Cause) error {
 		return nil
 	}
 	if len(q.dead.letters) >= g.c.cfg.dead {
-		return &event.FullError{Topic: q.t.name, Group: g.name + " (dead letters)", Waiting: len(q.dead.letters), Bound: g.c.cfg.dead}
+		return fmt.Errorf("memory: %d dead letters of group %q on topic %q: %w", len(q.dead.letters), g.name, q.t.name, event.ErrFull)
 	}
 	q.dead.last++
 	l := deadLetter{number: q.dead.last, e: s.e, at: s.at, failed: g.c.now(), offset: s.offset}

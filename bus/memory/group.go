@@ -139,6 +139,9 @@ func (g *group) take(m *consumer, buf []event.Delivery) int {
 		}
 		n += g.takeFrom(m, m.queues[m.turn], buf[n:])
 	}
+	if n < len(buf) && m.owned.first != 0 { // what did not fit a share
+		n += g.takeLanes(m, &m.owned, buf[n:])
+	}
 	return n
 }
 
@@ -299,6 +302,9 @@ func (g *group) leaveHand(m *consumer, s *slot) {
 
 // setState keeps the counts of what is in hand.
 func (g *group) setState(m *consumer, s *slot, to state) {
+	if s.state == stateHeld && s.waits {
+		m.aside--
+	}
 	switch s.state {
 	case stateFetched:
 		g.fetched--
@@ -320,10 +326,14 @@ func (g *group) setState(m *consumer, s *slot, to state) {
 			g.stuck++
 		}
 	case stateHeld:
+		if s.waits {
+			m.aside++
+		}
 	default:
 		if s.waits {
 			s.waits = false
 			g.c.waits.Add(-1)
+			g.c.waitsChanged.Add(1)
 		}
 	}
 }

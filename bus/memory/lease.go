@@ -12,12 +12,15 @@ type lease struct {
 
 	m     *consumer
 	token event.Token
+	wants *want // set when a publish found no room; belongs to Channel.passing
+}
 
-	// Of its last publish that found no room; these belong to Channel.passing.
+// want is what is known of a publish that found no room, at its last try.
+type want struct {
 	seen     uint64 // progress of the channel then
 	passedBy int64  // tries of others since
 	tooMany  bool   // events to go over the bound
-	barred   bool   // it may not go further over the bound
+	barred   bool   // it would have gone too far over the bound
 }
 
 type leaseKey struct{}

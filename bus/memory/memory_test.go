@@ -2,6 +2,7 @@ package memory_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -72,13 +73,10 @@ func textEvent(s string) event.Event {
 // receive receives what is there, at most n, and waits for none.
 func (k kit) receive(c event.Consumer, n int) []event.Delivery {
 	k.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Nanosecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
 	buf := make([]event.Delivery, n)
-	ctx2, cancel2 := context.WithTimeout(context.Background(), 20*time.Millisecond)
-	defer cancel2()
-	_ = ctx
-	n, err := c.Receive(ctx2, buf)
+	n, err := c.Receive(ctx, buf)
 	if err != nil {
 		require.ErrorIs(k.t, err, context.DeadlineExceeded)
 	}
@@ -155,3 +153,5 @@ func TestRetryHoldsItsKey(t *testing.T) {
 		})
 	}
 }
+
+func isErr(err, target error) bool { return errors.Is(err, target) }

@@ -196,7 +196,8 @@ func (t *topic) produceOver(ctx context.Context, b *batch, bound int) bool {
 			c.over = max(c.over, over)
 			t.acceptFront(b, queues)
 		} else {
-			l.barred = true
+			l.wants.barred = true
+			c.next.of = nil
 		}
 		t.mu.Unlock()
 	}
@@ -258,60 +259,87 @@ func (g *group) takeFront(q *queue) {
 // wait for room, it counts only as long as anything moved since the delivery's last
 // try. passing is locked.
 func (c *Channel) mayPass(l *lease, n int) bool {
-	l.tooMany, l.barred, l.passedBy = n > MaxOverBound, false, 0
-	if !l.note() || l.tooMany {
+	w := l.wants
+	if w == nil {
+		w = new(want)
+		l.wants = w
+	}
+	if tooMany := n > MaxOverBound; w.tooMany != tooMany || w.barred {
+		w.tooMany, w.barred = tooMany, false
+		c.next.of = nil
+	}
+	w.passedBy = 0
+	if !l.note() || w.tooMany {
 		return false
 	}
 	var p passing
 	for _, g := range c.allGroups() {
 		g.mu.Lock()
-		p.look(g, l)
+		p.progress += g.progress
+		p.runs = p.runs || g.begun > g.stuck
+		p.comes = p.comes || g.fetched > 0 || g.deliverable()
 		g.mu.Unlock()
 	}
 	if p.runs {
 		return false
 	}
-	if p.newest != l {
-		p.newest.passedBy++
+	moved := w.seen != p.progress+1
+	w.seen = p.progress + 1
+	if p.comes && moved {
 		return false
 	}
-	moved := l.seen != p.progress+1
-	l.seen = p.progress + 1
-	return !p.comes || !moved
+	next := c.nextOver(l)
+	if next != l {
+		next.wants.passedBy++
+	}
+	return next == l
 }
 
 // passing is what mayPass finds in the groups.
 type passing struct {
-	newest   *lease
-	at       int64
-	offset   int64
 	progress uint64
 	runs     bool // a handler runs that doesn't wait for room
 	comes    bool // events are delivered and not begun, or could be delivered
 }
 
-func (p *passing) look(g *group, tries *lease) {
-	p.progress += g.progress
-	p.runs = p.runs || g.begun > g.stuck
-	p.comes = p.comes || g.fetched > 0 || g.deliverable()
-	if p.runs {
-		return
+// nextOver is the delivery whose publish may go over the bound next, and when that
+// was found out.
+type nextOver struct {
+	of      *lease
+	changes uint64
+}
+
+// nextOver returns the newest of the waiting deliveries that could go over the
+// bound. One of them tries. passing is locked.
+func (c *Channel) nextOver(tries *lease) *lease {
+	changes := c.waitsChanged.Load()
+	if next := c.next.of; next != nil && c.next.changes == changes && (next == tries || next.mayBeNext(c)) {
+		return next
 	}
-	for i := range g.slots.all {
-		s := &g.slots.all[i]
-		if !s.waits || s.lease != tries && !s.lease.mayBeNext(g.c) {
-			continue
+	next := tries
+	var at, offset int64
+	for _, g := range c.allGroups() {
+		g.mu.Lock()
+		for i := range g.slots.all {
+			s := &g.slots.all[i]
+			if !s.waits || s.lease != tries && !s.lease.mayBeNext(c) {
+				continue
+			}
+			if s.at > at || s.at == at && s.offset > offset {
+				next, at, offset = s.lease, s.at, s.offset
+			}
 		}
-		if p.newest == nil || s.at > p.at || s.at == p.at && s.offset > p.offset {
-			p.newest, p.at, p.offset = s.lease, s.at, s.offset
-		}
+		g.mu.Unlock()
 	}
+	c.next = nextOver{next, changes}
+	return next
 }
 
 // mayBeNext reports whether others should leave it to a waiting delivery to go over
 // the bound: it could, and it tries about as often as they do. passing is locked.
 func (l *lease) mayBeNext(c *Channel) bool {
-	return !l.tooMany && !l.barred && l.passedBy <= 8*int64(c.waits.Load())
+	w := l.wants
+	return !w.tooMany && !w.barred && w.passedBy <= 8*c.waits.Load()
 }
 
 // note marks the delivery of a lease as waiting for room, and reports whether it is
@@ -328,6 +356,7 @@ func (l *lease) note() bool {
 		s.waits = true
 		g.stuck++
 		g.c.waits.Add(1)
+		g.c.waitsChanged.Add(1)
 	}
 	return true
 }
@@ -342,10 +371,14 @@ func (c *Channel) wentOut(ctx context.Context) {
 	g.mu.Lock()
 	if s := g.hand(l.m, l.token); s != nil && s.waits {
 		s.waits = false
-		if s.state == stateBegun {
+		switch s.state {
+		case stateBegun:
 			g.stuck--
+		case stateHeld:
+			l.m.aside--
 		}
 		c.waits.Add(-1)
+		c.waitsChanged.Add(1)
 	}
 	g.mu.Unlock()
 }
