@@ -21,7 +21,8 @@ const (
 // Data of a JSON content type, or of none, stands in the event byte for byte if it
 // is exactly one JSON value in UTF-8 without space around it and nested no deeper
 // than [MaxDataDepth]. Data of text/…, XML and YAML in UTF-8 becomes a string. All
-// other data is written in base64.
+// other data is written in base64, so that the event is always text that a queue
+// takes: valid UTF-8 without U+FFFE and U+FFFF.
 func AppendJSON(dst []byte, e Event) ([]byte, error) {
 	if err := e.Validate(); err != nil {
 		return dst, err
@@ -111,6 +112,9 @@ func (c *core) appendJSON(dst []byte, oneLine bool) []byte {
 
 // jsonForm returns how the data goes into JSON.
 func (c *core) jsonForm(oneLine bool) dataForm {
+	if bytes.IndexByte(c.data, 0xef) >= 0 && (bytes.Contains(c.data, []byte("\ufffe")) || bytes.Contains(c.data, []byte("\uffff"))) {
+		return formBinary // queues that are built on XML refuse these two
+	}
 	switch c.head.form {
 	case formJSON:
 		if validJSON(c.data) && (!oneLine || !bytes.ContainsAny(c.data, "\r\n")) {

@@ -49,6 +49,9 @@ var dataTable = []struct{ name, contentType, data, member string }{
 	{"65 levels", "", strings.Repeat("[", 65) + strings.Repeat("]", 65), `"data_base64":"` + strings.Repeat("W1tb", 21) + "W1td" + strings.Repeat("XV1d", 21) + `XQ=="`},
 	{"bad UTF-8 in text", "text/plain", "\xff", `"data_base64":"/w=="`},
 	{"text of another charset", "text/plain; charset=iso-8859-1", "a", `"data_base64":"YQ=="`},
+	{"no character in JSON", "application/json", "\"\uffff\"", `"data_base64":"Iu+/vyI="`},
+	{"no character in text", "text/plain", "\ufffe", `"data_base64":"77++"`},
+	{"the last character in text", "text/plain", "\ufffd", "\"data\":\"\ufffd\""},
 	{"binary", "application/octet-stream", "text", `"data_base64":"dGV4dA=="`},
 	{"no type, not JSON", "", "text", `"data_base64":"dGV4dA=="`},
 }
@@ -137,6 +140,21 @@ func TestAppendJSONLine(t *testing.T) {
 		require.NoError(t, err)
 		assert.True(t, back.Equal(e), c.name)
 	}
+}
+
+func TestJSONOfAllKnownExtensions(t *testing.T) {
+	e := valid()
+	for _, name := range []string{
+		event.ExtKey, event.ExtTraceparent, event.ExtTracestate, event.ExtCorrelationID, event.ExtCausationID, event.ExtTenant,
+		event.ExtSchemaVersion,
+	} {
+		e = e.WithExtension(name, "of "+name)
+	}
+	raw, err := event.AppendJSON(nil, e)
+	require.NoError(t, err)
+	back, err := event.ParseJSON(raw)
+	require.NoError(t, err)
+	assert.Equal(t, snapshot(e), snapshot(back))
 }
 
 func TestMarshalJSON(t *testing.T) {
