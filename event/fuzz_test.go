@@ -105,7 +105,7 @@ func roundTrip(t *testing.T, e event.Event) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !json.Valid(raw) || !utf8.Valid(raw) || strings.ContainsAny(string(raw), "\ufffe\uffff") {
+	if !json.Valid(raw) || !utf8.Valid(raw) || bytes.ContainsAny(raw, "\ufffe\uffff") {
 		t.Fatalf("not JSON in UTF-8: %q", raw)
 	}
 	back, err := event.ParseJSON(raw)
