@@ -1,6 +1,7 @@
 package event
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
@@ -42,5 +43,5 @@ func (d Decoder) own(data []byte) []byte {
 	if d.KeepData {
 		return slices.Clip(data)
 	}
-	return append(make([]byte, 0, len(data)), data...)
+	return bytes.Clone(data)
 }

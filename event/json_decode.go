@@ -124,10 +124,7 @@ func (r *jsonReader) event(d Decoder) (Event, error) {
 		a draft
 		p payload
 	)
-	for first := true; !r.next('}'); first = false {
-		if !first && !r.next(',') {
-			return Event{}, r.fail("", jsonSyntax, r.i)
-		}
+	for more := !r.next('}'); more; {
 		name, err := r.name()
 		if err != nil {
 			return Event{}, err
@@ -142,6 +139,9 @@ func (r *jsonReader) event(d Decoder) (Event, error) {
 		}
 		if err != nil {
 			return Event{}, err
+		}
+		if more = r.next(','); !more && !r.next('}') {
+			return Event{}, r.fail("", jsonSyntax, r.i)
 		}
 	}
 	h, err := a.head()
@@ -161,9 +161,14 @@ func (r *jsonReader) name() (string, error) {
 	if r.i >= len(r.b) || r.b[r.i] != '"' {
 		return "", r.fail("", jsonSyntax, r.i)
 	}
-	name, err := r.text("", 6*MaxAttributeName)
-	if err != nil {
-		return "", err
+	var name string
+	if end := shortString(r.b, r.i+1); end > 0 {
+		name, r.i = view(r.b[r.i+1:end-1]), end
+	} else {
+		var err error
+		if name, err = r.text("", 6*MaxAttributeName); err != nil {
+			return "", err
+		}
 	}
 	if !r.next(':') {
 		return "", r.fail("", jsonSyntax, r.i)

@@ -131,9 +131,6 @@ func skipValue(b []byte, i int) (int, problem) {
 func skipScalar(b []byte, i int) (int, problem) {
 	switch b[i] {
 	case '"':
-		if end := shortString(b, i+1); end > 0 {
-			return end, fine
-		}
 		return skipString(b, i+1)
 	case 't':
 		return skipLiteral(b, i, "true")
