@@ -1,7 +1,8 @@
 package memory_test
 
 import (
-	"fmt"
+	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ const lease = 300 * time.Millisecond
 func harness(opts ...memory.Option) channeltest.Harness {
 	opts = append([]memory.Option{memory.Lease(lease)}, opts...)
 	return channeltest.Harness{
-		Open: func(testing.TB) event.Channel { return memory.New(opts...) },
+		Open: func(testing.TB) event.Channel { return crashing{memory.New(opts...)} },
 		Declared: &channeltest.Declaration{
 			Guarantees: event.Guarantees{
 				Channel:        "memory",
@@ -36,38 +37,53 @@ func harness(opts ...memory.Option) channeltest.Harness {
 		Exact:     true,
 		Ephemeral: true,
 		Bounded: func(_ testing.TB, capacity int) event.Channel {
-			return memory.New(append([]memory.Option{memory.Capacity(capacity)}, opts...)...)
+			return crashing{memory.New(append([]memory.Option{memory.Capacity(capacity)}, opts...)...)}
 		},
 	}
 }
 
+// channels finds the channel of a consumer, for crash.
+var channels sync.Map
+
+// crashing is a channel that can be found by its consumers.
+type crashing struct{ *memory.Channel }
+
+// Consumer notes whose the consumer is.
+func (c crashing) Consumer(ctx context.Context, s event.Subscription) (event.Consumer, error) {
+	m, err := c.Channel.Consumer(ctx, s)
+	if err == nil {
+		channels.Store(m, c.Channel)
+	}
+	return m, err
+}
+
+func crash(c event.Consumer) {
+	ch, _ := channels.Load(c)
+	ch.(*memory.Channel).Crash(c)
+}
+
 func TestConformance(t *testing.T) {
-	for _, bubble := range []bool{false, true} {
-		for _, encode := range []bool{false, true} {
-			for _, retain := range []int{0, 1 << 16} {
-				t.Run(fmt.Sprintf("bubble=%v,encode=%v,retain=%d", bubble, encode, retain), func(t *testing.T) {
-					var opts []memory.Option
-					if encode {
-						opts = append(opts, memory.Encode())
-					}
-					if retain > 0 {
-						opts = append(opts, memory.Retain(retain))
-					}
-					h := harness(opts...)
-					h.Bubble = bubble
-					h.Parallel = !bubble
-					h.Declared.Guarantees.History = retain > 0
-					open := h.Open
-					var ch *memory.Channel
-					h.Open = func(t testing.TB) event.Channel {
-						c := open(t)
-						ch = c.(*memory.Channel)
-						return c
-					}
-					h.Crash = func(c event.Consumer) { ch.Crash(c) }
-					channeltest.Run(t, h)
-				})
-			}
-		}
+	for _, c := range []struct {
+		name    string
+		bubble  bool
+		members int
+		retain  int
+		opts    []memory.Option
+	}{
+		{name: "virtual time", bubble: true},
+		{name: "virtual time, one member", bubble: true, members: 1},
+		{name: "virtual time, three members", bubble: true, members: 3},
+		{name: "virtual time, with history", bubble: true, retain: 1 << 16},
+		{name: "virtual time, encoded", bubble: true, opts: []memory.Option{memory.Encode()}},
+		{name: "real time", retain: 1 << 16},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := harness(append(c.opts, memory.Retain(c.retain))...)
+			h.Bubble, h.Members = c.bubble, c.members
+			h.Parallel = !c.bubble
+			h.Declared.Guarantees.History = c.retain > 0
+			h.Crash = crash
+			channeltest.Run(t, h)
+		})
 	}
 }

@@ -44,9 +44,9 @@ func (c *Channel) Crash(victim event.Consumer) {
 		c.dying.Add(1)
 	}
 	g.wakeIdle()
-	queues := m.queues
+	queues, ephemeral := m.queues, g.ephemeral
 	g.mu.Unlock()
-	if g.dying {
+	if ephemeral {
 		for _, q := range queues {
 			q.t.offer() // who waits for room waits for the lease now
 		}

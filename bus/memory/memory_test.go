@@ -3,7 +3,6 @@ package memory_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -122,36 +121,6 @@ func TestOneGroup(t *testing.T) {
 		require.False(t, ok)
 		require.NoError(t, k.Quiet(context.Background(), "g"))
 	})
-}
-
-func TestRetryHoldsItsKey(t *testing.T) {
-	for _, members := range []int{1, 2} {
-		t.Run(fmt.Sprint(members), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				k := newKit(t)
-				c := k.join("g", "a")
-				if members == 2 {
-					other := k.join("g", "a")
-					defer other.Close(context.Background())
-				}
-				k.texts("a", "k:1", "k:2", "j:1")
-				ds := k.receive(c, 1)
-				require.Equal(t, []string{"k:1"}, data(ds))
-				k.settle(c, event.Retry(ds[0].Token, time.Hour, 1))
-				ds = k.receive(c, 10)
-				require.Equal(t, []string{"j:1"}, data(ds))
-				k.ack(c, ds...)
-				began := time.Now()
-				buf := make([]event.Delivery, 10)
-				n, err := c.Receive(context.Background(), buf)
-				require.NoError(t, err)
-				require.Equal(t, []string{"k:1", "k:2"}, data(buf[:n]))
-				require.Equal(t, time.Hour, time.Since(began).Round(time.Minute))
-				require.Equal(t, 2, buf[0].Attempt)
-				require.Equal(t, 1, buf[0].Failures)
-			})
-		})
-	}
 }
 
 func isErr(err, target error) bool { return errors.Is(err, target) }

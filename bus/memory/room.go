@@ -150,9 +150,9 @@ func (t *topic) full(err error, queues []*queue, bound int) error {
 func (t *topic) produceInside(ctx context.Context, b *batch) (int, error) {
 	bound := t.c.cfg.capacity + t.c.cfg.reserve
 	n := len(b.events)
-	if n > bound {
+	if n > max(bound, MaxOverBound) {
 		t.mu.Unlock()
-		return 0, fmt.Errorf("memory: %d events at once inside a handler, above the capacity and the reserve of topic %q: %w", n, t.name, event.ErrTooLarge)
+		return 0, fmt.Errorf("memory: %d events at once inside a handler, and topic %q has a capacity and reserve of %d: %w", n, t.name, bound, event.ErrTooLarge)
 	}
 	if err := t.takes(b); err != nil {
 		t.mu.Unlock()
@@ -366,6 +366,11 @@ func (c *Channel) wentOut(ctx context.Context) {
 	l := leaseOf(ctx)
 	if l == nil || l.m.c != c {
 		return
+	}
+	c.passing.Lock()
+	defer c.passing.Unlock()
+	if l.wants != nil {
+		l.wants.seen = 0
 	}
 	g := l.m.g
 	g.mu.Lock()

@@ -1,0 +1,387 @@
+package memory_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/leat-go/leat/bus/memory"
+	"github.com/leat-go/leat/event"
+)
+
+// handling returns a handler's context on top of that of a begun delivery.
+func handling(begun context.Context, d event.Delivery) context.Context {
+	return context.WithoutCancel(&event.Attempt{Context: begun, Info: event.Info{Event: d.Event, Topic: d.Topic}})
+}
+
+func events(n int) []event.Event {
+	es := make([]event.Event, n)
+	for i := range es {
+		es[i] = textEvent(fmt.Sprint(i))
+	}
+	return es
+}
+
+// goProduce produces in a goroutine and returns where its error comes.
+func (k kit) goProduce(ctx context.Context, topic string, es ...event.Event) <-chan error {
+	done := make(chan error, 1)
+	p := k.producer(topic)
+	go func() { done <- p.Produce(ctx, es...) }()
+	return done
+}
+
+func pending(done <-chan error) bool {
+	synctest.Wait()
+	return len(done) == 0
+}
+
+func TestPublishersWaitAtTheBoundOfTheFullestGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, memory.Capacity(8))
+		fast, slow := k.join("fast", "a"), k.join("slow", "a")
+		k.produce("a", events(8)...)
+		k.ack(fast, k.receive(fast, 8)...)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		err := k.producer("a").Produce(ctx, textEvent("one more"))
+		var full *event.FullError
+		require.ErrorAs(t, err, &full)
+		require.Equal(t, event.FullError{Topic: "a", Group: "slow", Waiting: 8, Bound: 8, Err: context.DeadlineExceeded}, *full)
+		require.ErrorIs(t, err, event.ErrFull)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+
+		// Delayed, held and retried ones count too.
+		ds := k.receive(slow, 8)
+		_, _ = slow.Begin(ds[0].Token)
+		slow.Hold(ds[0].Token, 1)
+		k.settle(slow, event.Retry(ds[1].Token, time.Hour, 1))
+		done := k.goProduce(t.Context(), "a", textEvent("one more"))
+		require.True(t, pending(done))
+		k.settle(slow, event.Dead(ds[2].Token, event.Cause{}))
+		require.False(t, pending(done))
+		require.NoError(t, <-done)
+		require.Equal(t, []string{"one more"}, data(k.receive(slow, 8)))
+	})
+}
+
+func TestBlockedPublishersGoOnAtThreeQuarters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, memory.Capacity(16))
+		c := k.join("g", "a")
+		k.produce("a", events(16)...)
+		first := k.goProduce(t.Context(), "a", textEvent("first"))
+		require.True(t, pending(first))
+		second := k.goProduce(t.Context(), "a", textEvent("second"), textEvent("third"))
+		ds := k.receive(c, 4)
+		k.ack(c, ds[:3]...)
+		require.True(t, pending(first))
+		k.ack(c, ds[3])
+		require.False(t, pending(first))
+		require.False(t, pending(second))
+		require.Equal(t, []string{"first", "second", "third"}, data(k.receive(c, 32))[12:])
+	})
+}
+
+// When little is left to deliver, any room will do: the rest is held, for an hour
+// perhaps.
+func TestBlockedPublishersDontWaitForWhatIsHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, memory.Capacity(16))
+		c := k.join("g", "a")
+		k.produce("a", events(16)...)
+		ds := k.receive(c, 16)
+		done := k.goProduce(t.Context(), "a", textEvent("one more"))
+		require.True(t, pending(done))
+		k.ack(c, ds[0])
+		require.False(t, pending(done))
+
+		// The same when a Receive finds nothing more to deliver.
+		ds = append(ds, k.receive(c, 1)...)
+		done = k.goProduce(t.Context(), "a", textEvent("yet one more"))
+		require.True(t, pending(done))
+		k.settle(c, event.Retry(ds[1].Token, time.Hour, 1))
+		require.True(t, pending(done))
+		k.ack(c, ds[2])
+		require.False(t, pending(done))
+	})
+}
+
+func TestCallLargerThanTheCapacity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, memory.Capacity(8))
+		c := k.join("g", "a")
+		ctx, cancel := context.WithCancel(t.Context())
+		es := events(50)
+		done := k.goProduce(ctx, "a", es...)
+		require.True(t, pending(done))
+		other := k.goProduce(ctx, "a", textEvent("from somebody else"))
+		var got []string
+		for range 5 {
+			ds := k.receive(c, 8)
+			got = append(got, data(ds)...)
+			k.ack(c, ds...)
+		}
+		synctest.Wait()
+		cancel()
+		err := <-done
+		var some *event.ProduceError
+		require.ErrorAs(t, err, &some)
+		require.ErrorIs(t, err, event.ErrFull)
+		require.ErrorIs(t, err, context.Canceled)
+		require.False(t, some.Failed[0].Maybe)
+		first := some.Failed[0].Index
+		require.Equal(t, 50-first, len(some.Failed))
+		require.Equal(t, es[first].ID(), some.Failed[0].ID)
+		<-other
+		ds := k.receive(c, 100)
+		got = append(got, data(ds)...)
+		for i := range first {
+			require.Equal(t, fmt.Sprint(i), got[i])
+		}
+		require.LessOrEqual(t, len(got), first+1)
+	})
+}
+
+func TestNothingIsAcceptedFromACallThatNeverGotRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, memory.Capacity(2))
+		c := k.join("g", "a")
+		k.produce("a", events(2)...)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := k.producer("a").Produce(ctx, events(3)...)
+		var some *event.ProduceError
+		require.False(t, errors.As(err, &some), "any other error means that nothing was accepted")
+		require.ErrorIs(t, err, event.ErrFull)
+		require.Len(t, k.receive(c, 10), 2)
+	})
+}
+
+// A publisher that gives up passes its turn on.
+func TestPublisherThatGivesUpPassesItsTurnOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, memory.Capacity(4))
+		c := k.join("g", "a")
+		k.produce("a", events(4)...)
+		ctx, cancel := context.WithCancel(t.Context())
+		first := k.goProduce(ctx, "a", textEvent("first"))
+		require.True(t, pending(first))
+		second := k.goProduce(t.Context(), "a", textEvent("second"))
+		require.True(t, pending(second))
+		cancel()
+		require.ErrorIs(t, <-first, context.Canceled)
+		k.ack(c, k.receive(c, 4)...)
+		require.NoError(t, <-second)
+		require.Equal(t, []string{"second"}, data(k.receive(c, 4)))
+	})
+}
+
+func TestHandlersHaveTheReserve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, memory.Capacity(4), memory.Reserve(2))
+		c := k.join("g", "a")
+		k.produce("a", events(4)...)
+		d := k.receive(c, 1)[0]
+		begun, _ := c.Begin(d.Token)
+		k.receive(c, 1) // somebody else runs and needs no room
+		ds := k.receive(c, 1)
+		_, _ = c.Begin(ds[0].Token)
+		ctx := handling(begun, d)
+		p := k.producer("a")
+		require.NoError(t, p.Produce(ctx, events(2)...))
+		err := p.Produce(ctx, textEvent("x"))
+		var full *event.FullError
+		require.ErrorAs(t, err, &full)
+		require.Equal(t, event.FullError{Topic: "a", Group: "g", Waiting: 6, Bound: 6}, *full)
+		k.ack(c, ds...)
+		require.ErrorIs(t, p.Produce(ctx, events(2)...), event.ErrFull, "all or nothing")
+		require.NoError(t, p.Produce(ctx, events(1)...))
+		// The bare context of a delivery doesn't wait either, nor does a handler's
+		// context that comes from elsewhere.
+		require.ErrorIs(t, p.Produce(begun, events(1)...), event.ErrFull)
+		require.ErrorIs(t, p.Produce(handling(t.Context(), d), events(1)...), event.ErrFull)
+	})
+}
+
+func TestHandlerThatAsksForMoreThanThereCanBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, memory.Capacity(4), memory.Reserve(2))
+		c := k.join("g", "a")
+		k.texts("a", "1")
+		d := k.receive(c, 1)[0]
+		begun, _ := c.Begin(d.Token)
+		err := k.producer("a").Produce(handling(begun, d), events(17)...)
+		require.ErrorIs(t, err, event.ErrTooLarge)
+		var some *event.ProduceError
+		require.ErrorAs(t, err, &some)
+		require.Len(t, some.Failed, 17)
+		require.True(t, some.Failed[0].Final(), "trying again can't help")
+	})
+}
+
+// worker is a tiny bus: it runs handlers that publish, sends what they published
+// when they have returned, and holds the delivery while there is no room.
+type worker struct {
+	k      kit
+	c      event.Consumer
+	handle func(event.Event) (topic string, out []event.Event)
+	limit  int // deliveries in hand, those that wait for room not counted
+	runs   *atomic.Int64
+}
+
+func (w *worker) run(ctx context.Context) {
+	type held struct {
+		d     event.Delivery
+		topic string
+		out   []event.Event
+	}
+	var waiting []held
+	try := func(d event.Delivery, topic string, out []event.Event) bool {
+		begun, ok := w.c.Begin(d.Token)
+		if !ok {
+			panic("lost")
+		}
+		if len(out) > 0 {
+			err := w.k.producer(topic).Produce(handling(begun, d), out...)
+			if errors.Is(err, event.ErrFull) {
+				w.c.Hold(d.Token, 0)
+				return false
+			}
+			if err != nil {
+				panic(err)
+			}
+		}
+		return w.c.Settle(ctx, []event.Settlement{event.Ack(d.Token)}) == nil
+	}
+	buf := make([]event.Delivery, w.limit)
+	for ctx.Err() == nil {
+		wait, cancel := ctx, context.CancelFunc(func() {})
+		if len(waiting) > 0 {
+			wait, cancel = context.WithTimeout(ctx, time.Millisecond)
+		}
+		n, _ := w.c.Receive(wait, buf)
+		cancel()
+		for _, d := range buf[:n] {
+			w.runs.Add(1)
+			topic, out := w.handle(d.Event)
+			if !try(d, topic, out) {
+				waiting = append(waiting, held{d, topic, out})
+			}
+		}
+		again := waiting[:0]
+		for _, h := range waiting {
+			if !try(h.d, h.topic, h.out) {
+				again = append(again, h)
+			}
+		}
+		waiting = again
+	}
+}
+
+// tree publishes fan events for each, to the topics in turn, until depth is reached.
+func tree(topics []string, fan, depth int) func(event.Event) (string, []event.Event) {
+	return func(e event.Event) (string, []event.Event) {
+		level := len(e.Data())
+		if level == depth {
+			return "", nil
+		}
+		out := make([]event.Event, fan)
+		for i := range out {
+			out[i] = event.New("/tree", "node", append(e.Data(), 'x'))
+		}
+		return topics[(level+1)%len(topics)], out
+	}
+}
+
+// Handlers that publish into full topics never hang, whatever feeds what, and stay
+// within the promised bound.
+func TestLiveness(t *testing.T) {
+	for _, c := range []struct {
+		name              string
+		topics            []string
+		fan, depth, roots int
+		capacity, reserve int
+		members           int
+	}{
+		{"itself, a chain", []string{"a"}, 1, 50, 200, 8, 2, 1},
+		{"itself", []string{"a"}, 2, 8, 40, 16, 4, 1},
+		{"itself, hardly any room", []string{"a"}, 2, 8, 10, 1, 0, 3},
+		{"each other, a chain", []string{"a", "b"}, 1, 50, 200, 8, 2, 2},
+		{"each other", []string{"a", "b"}, 2, 8, 40, 16, 4, 2},
+		{"three in a ring", []string{"a", "b", "c"}, 2, 8, 40, 16, 4, 1},
+		{"wide", []string{"a"}, 3, 5, 40, 16, 4, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var most atomic.Int64
+				k := newKit(t, memory.Capacity(c.capacity), memory.Reserve(c.reserve),
+					memory.OnOverBound(func(_ string, over int) { most.Store(max(most.Load(), int64(over))) }))
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var runs atomic.Int64
+				for _, topic := range c.topics {
+					for range c.members {
+						w := worker{k, k.join("g-"+topic, topic), tree(c.topics, c.fan, c.depth), 4, &runs}
+						go w.run(ctx)
+					}
+				}
+				for range c.roots {
+					k.produce(c.topics[0], event.New("/tree", "node", nil))
+				}
+				quiet, stop := context.WithTimeout(ctx, 10*time.Hour)
+				defer stop()
+				require.NoError(t, k.Quiet(quiet))
+				want, level := 0, 1
+				for range c.depth + 1 {
+					want += level
+					level *= c.fan
+				}
+				require.Equal(t, want*c.roots, int(runs.Load()), "each event is handled once")
+				require.LessOrEqual(t, k.HighestOverBound(), memory.MaxOverBound)
+				require.Equal(t, k.HighestOverBound(), int(most.Load()))
+				if c.fan > 1 {
+					require.Positive(t, most.Load(), "the test must need it")
+				}
+			})
+		})
+	}
+}
+
+// Only what nothing else can help goes over the bound.
+func TestOverTheBoundOnlyWhenNothingElseMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, memory.Capacity(4), memory.Reserve(0))
+		c := k.join("g", "a")
+		k.produce("a", events(4)...)
+		ds := k.receive(c, 2)
+		first, _ := c.Begin(ds[0].Token)
+		second, _ := c.Begin(ds[1].Token)
+		p := k.producer("a")
+		publish := func(ctx context.Context, d event.Delivery) error {
+			return p.Produce(handling(ctx, d), textEvent("more"))
+		}
+		require.ErrorIs(t, publish(first, ds[0]), event.ErrFull, "the second runs")
+		require.ErrorIs(t, publish(first, ds[0]), event.ErrFull, "the second runs")
+		require.ErrorIs(t, publish(second, ds[1]), event.ErrFull, "two wait to be delivered")
+		rest := k.receive(c, 2)
+		require.ErrorIs(t, publish(second, ds[1]), event.ErrFull, "two were delivered just now")
+		k.ack(c, rest...)
+		require.NoError(t, publish(first, ds[0]), "there is room")
+		require.NoError(t, publish(first, ds[0]), "there is room")
+		more := k.receive(c, 4)
+		for _, d := range more {
+			_, _ = c.Begin(d.Token)
+			c.Hold(d.Token, 1) // for a retry
+		}
+		require.ErrorIs(t, publish(first, ds[0]), event.ErrFull, "the second is newer")
+		require.NoError(t, publish(second, ds[1]), "everything else is held")
+		require.Equal(t, 1, k.HighestOverBound())
+		require.ErrorIs(t, publish(second, ds[1]), event.ErrFull, "one at a time")
+	})
+}
