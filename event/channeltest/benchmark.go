@@ -100,7 +100,7 @@ func flow(b *testing.B, h Harness, groups, batch int) {
 	start := time.Now()
 	done := make(chan error, groups+1)
 	for _, c := range t.consumers {
-		go func() { done <- consume(ctx, c, b.N, batch) }()
+		go func() { done <- newHandler(c, batch).handle(ctx, b.N) }()
 	}
 	go func() {
 		for n := 0; n < b.N; n += batch {
@@ -119,25 +119,34 @@ func flow(b *testing.B, h Harness, groups, batch int) {
 	b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "events/s")
 }
 
-// consume handles n events.
-func consume(ctx context.Context, c event.Consumer, n, batch int) error {
-	buf := make([]event.Delivery, batch)
-	settlements := make([]event.Settlement, 0, batch)
+// handler acks what it gets.
+type handler struct {
+	c           event.Consumer
+	buf         []event.Delivery
+	settlements []event.Settlement
+}
+
+func newHandler(c event.Consumer, batch int) *handler {
+	return &handler{c, make([]event.Delivery, batch), make([]event.Settlement, 0, batch)}
+}
+
+// handle handles n events.
+func (h *handler) handle(ctx context.Context, n int) error {
 	for n > 0 {
-		got, err := c.Receive(ctx, buf[:min(batch, n)])
+		got, err := h.c.Receive(ctx, h.buf[:min(len(h.buf), n)])
 		if err != nil {
 			return fmt.Errorf("receive: %w", err)
 		}
-		settlements = settlements[:0]
-		for _, d := range buf[:got] {
-			if _, ok := c.Begin(d.Token); ok {
-				settlements = append(settlements, event.Ack(d.Token))
+		h.settlements = h.settlements[:0]
+		for i := range h.buf[:got] {
+			if _, ok := h.c.Begin(h.buf[i].Token); ok {
+				h.settlements = append(h.settlements, event.Ack(h.buf[i].Token))
 			}
 		}
-		if err := c.Settle(ctx, settlements); err != nil {
+		if err := h.c.Settle(ctx, h.settlements); err != nil {
 			return fmt.Errorf("settle: %w", err)
 		}
-		n -= len(settlements)
+		n -= len(h.settlements)
 	}
 	return nil
 }
@@ -146,12 +155,13 @@ func consume(ctx context.Context, c event.Consumer, n, batch int) error {
 func roundTrips(b *testing.B, h Harness) {
 	t := newTrack(b, h, 1)
 	ctx := context.WithoutCancel(b.Context())
+	consumer := newHandler(t.consumers[0], 1)
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
 		if err := t.producer.Produce(ctx, t.events(n, 1)...); err != nil {
 			b.Fatalf("Produce: %v", err)
 		}
-		if err := consume(ctx, t.consumers[0], 1, 1); err != nil {
+		if err := consumer.handle(ctx, 1); err != nil {
 			b.Fatal(err)
 		}
 	}

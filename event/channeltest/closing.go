@@ -259,7 +259,7 @@ var closeCases = []testCase{
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)
 			var err error
-			woken := e.async(func() { _, err = m.receive(e.ctx, make([]event.Delivery, 4)) })
+			woken := e.async(func() { _, err = m.news(e.ctx, 4) })
 			e.pass(e.Silence)
 			m.close()
 			e.wait(e.Patience, woken, "a waiting Receive returns after Close")
@@ -268,7 +268,7 @@ var closeCases = []testCase{
 			}
 			e.produce(topic, unkeyed("x", 2)...)
 			e.within(e.Patience, "Receive of a closed consumer", func() {
-				if ds, err := m.receive(e.ctx, make([]event.Delivery, 4)); !errors.Is(err, event.ErrClosed) {
+				if ds, err := m.news(e.ctx, 4); !errors.Is(err, event.ErrClosed) {
 					e.errorf("Receive of a closed consumer returned %s and %v, not ErrClosed", idsOf(ds), err)
 				}
 			})

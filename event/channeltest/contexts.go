@@ -74,7 +74,7 @@ var contextCases = []testCase{
 			m := e.join(e.group("mailer"), topic)
 			e.produce(topic, unkeyed("x", 1)...)
 			ctx, cancel := context.WithTimeout(e.ctx, e.Patience)
-			ds, err := m.receive(ctx, make([]event.Delivery, 1))
+			ds, err := m.news(ctx, 1)
 			if err != nil || len(ds) != 1 {
 				cancel()
 				e.fatalf("Receive: %s, %v", idsOf(ds), err)

@@ -69,7 +69,7 @@ func (c *crew) handle(m *member, ds []event.Delivery, handle func(r run) event.S
 			ss = append(ss, event.Release(d.Token))
 			continue
 		}
-		ctx, ok := m.c.Begin(d.Token)
+		ctx, ok := m.tryBegin(d.Token)
 		if !ok {
 			m.story.addf("%s may not begin %s", m.name, short(d.Event.ID()))
 			if m.Exact && !m.gone.Load() && !m.ledger.isTurbulent() {
@@ -182,7 +182,7 @@ func (m *member) warmUp(ctx context.Context) bool {
 	if err != nil || n == 0 {
 		return false
 	}
-	m.ledger.delivered(m, buf[0])
+	_, _ = m.ledger.delivered(m, buf[0])
 	if _, ok := m.c.Begin(buf[0].Token); ok {
 		_ = m.settle(event.Ack(buf[0].Token)) // if it isn't accepted it comes again
 	}

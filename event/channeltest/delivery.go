@@ -144,7 +144,7 @@ var deliveryCases = []testCase{
 			m := e.join(e.group("mailer"), topic)
 			for i := range 3 {
 				ctx, cancel := context.WithTimeout(e.ctx, e.Silence)
-				ds, err := m.receive(ctx, make([]event.Delivery, 4))
+				ds, err := m.news(ctx, 4)
 				cancel()
 				if !errors.Is(err, context.DeadlineExceeded) {
 					e.fatalf("Receive with nothing to receive returned %s and the error %v, not context.DeadlineExceeded", idsOf(ds), err)
@@ -155,7 +155,7 @@ var deliveryCases = []testCase{
 			}
 			ctx, cancel := context.WithCancel(e.ctx)
 			var err error
-			woken := e.async(func() { _, err = m.receive(ctx, make([]event.Delivery, 4)) })
+			woken := e.async(func() { _, err = m.news(ctx, 4) })
 			e.pass(e.Silence)
 			cancel()
 			e.wait(e.Patience, woken, "Receive returns after its context was cancelled")

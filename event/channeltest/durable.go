@@ -1,22 +1,14 @@
 package channeltest
 
-import (
-	"errors"
-
-	"github.com/leat-go/leat/event"
-)
-
-func isNoHistory(err error) bool { return errors.Is(err, event.ErrNoHistory) }
-
 // reopened replaces the channel by another on the same broker.
 func (e *env) reopened() {
 	e.t.Helper()
 	for _, m := range e.allMembers() {
 		if !m.gone.Swap(true) {
 			e.ledger.leaving(m)
+			e.ledger.expectTurbulence() // it dies in the middle of its work
 		}
 	}
-	e.ledger.expectTurbulence()
 	e.story.addf("the channel is closed and opened again")
 	e.use(e.Reopen(e.t, e.open()))
 }

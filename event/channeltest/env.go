@@ -76,8 +76,15 @@ func (e *env) run(f func(e *env)) {
 	case <-limit.C:
 		e.errorf("the case hangs: it did not end in %v; stacks:\n%s", e.limit(), stacks())
 	}
+	if wrong := e.ledger.tooManyRepeats(); wrong != "" {
+		e.errorf("%s", wrong)
+	}
 	e.cleanUp()
 	e.over.Store(true)
+	if e.Bubble && e.broken.Load() {
+		cancel()
+		<-time.After(e.Patience) // costs nothing, and lets the goroutines of a broken case end
+	}
 	if e.broken.Load() {
 		e.t.Logf("what happened:\n%s", e.story.String())
 	}

@@ -19,7 +19,7 @@ func (m *member) inherits(n int) []event.Delivery {
 	defer cancel()
 	var got []event.Delivery
 	for len(got) < n {
-		ds, err := m.receive(ctx, make([]event.Delivery, 1))
+		ds, err := m.news(ctx, 1)
 		if err != nil {
 			m.fatalf("%s waited a lease (%v) and %v for %d deliveries that a crashed member had in hand and got %d (%s): %v",
 				m.name, m.Guarantees.Lease, m.Patience, n, len(got), idsOf(got), err)
@@ -138,7 +138,7 @@ var leaseCases = []testCase{
 			b := e.join(group, topic)
 			patience, cancel := e.takeOver()
 			defer cancel()
-			ds, err := b.receive(patience, make([]event.Delivery, 1))
+			ds, err := b.news(patience, 1)
 			if err != nil || len(ds) != 1 {
 				e.fatalf("%s waited for the delivery of the crashed %s: %v", b.name, a.name, err)
 			}

@@ -48,11 +48,13 @@ type tally struct {
 
 // book is what a group has seen.
 type book struct {
-	seen   map[*entry]*seen
-	closed map[string]int // settled entries by topic
-	tokens map[tokenKey]*seen
-	base   map[streamKey]int // first index that the group is owed, as far as is known
-	low    map[streamKey]int // all before it is settled
+	seen    map[*entry]*seen
+	closed  map[string]int // settled entries by topic
+	tokens  map[tokenKey]*seen
+	settled int               // entries ever
+	repeats []string          // deliveries, for no reason, of what was settled or in hand
+	base    map[streamKey]int // first index that the group is owed, as far as is known
+	low     map[streamKey]int // all before it is settled
 }
 
 // tokenKey tells the deliveries in hand apart: a token is its consumer's.
@@ -69,6 +71,7 @@ type seen struct {
 	token  event.Token
 	holder *member
 	times  int // deliveries
+	strays int // of these, to others while it was in holder's hand
 	acks   int
 }
 
@@ -171,22 +174,32 @@ func (l *ledger) forget(group string) {
 	delete(l.groups, group)
 }
 
-// delivered enters a delivery. It returns what it breaks, and whether it repeats
-// one that was settled already.
-func (l *ledger) delivered(m *member, d event.Delivery) (wrong string, repeated bool) {
+// fate is what is to be done with a delivery.
+type fate uint8
+
+const (
+	fresh  fate = iota // it is the case's
+	repeat             // its event is settled, or in another's hand: it may be acked
+	twin               // its event is in the same hand: it is settled with it
+)
+
+// delivered enters a delivery. It returns what it breaks, and what is to be done
+// with it.
+func (l *ledger) delivered(m *member, d event.Delivery) (wrong string, do fate) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	defer l.change()
-	x := l.entries[entryKey{d.Topic, d.Event.ID()}]
+	id := d.Event.ID()
+	x := l.entries[entryKey{d.Topic, id}]
 	switch {
 	case x == nil:
-		return fmt.Sprintf("%s got %s on topic %q, where nobody produced it", m.name, d.Event.ID(), d.Topic), false
+		return fmt.Sprintf("%s got %s on topic %q, where nobody produced it", m.name, id, d.Topic), fresh
 	case x.refused:
-		return fmt.Sprintf("%s got %s, which Produce had refused", m.name, d.Event.ID()), false
+		return fmt.Sprintf("%s got %s, which Produce had refused", m.name, id), fresh
 	case x.group != "" && x.group != m.group:
-		return fmt.Sprintf("%s got %s, which was produced to the group %q alone", m.name, d.Event.ID(), x.group), false
+		return fmt.Sprintf("%s got %s, which was produced to the group %q alone", m.name, id, x.group), fresh
 	case !x.event.Equal(d.Event):
-		return fmt.Sprintf("%s got %s changed: %s", m.name, d.Event.ID(), difference(x.event, d.Event)), false
+		return fmt.Sprintf("%s got %s changed: %s", m.name, id, difference(x.event, d.Event)), fresh
 	}
 	b := l.book(m.book)
 	s := b.seen[x]
@@ -194,39 +207,84 @@ func (l *ledger) delivered(m *member, d event.Delivery) (wrong string, repeated 
 		s = &seen{entry: x}
 		b.seen[x] = s
 	}
+	s.times++
 	if m.gone.Load() { // it was on its way when its consumer went
 		if s.state == unseen || s.state == back {
 			b.move(s, back)
-			s.token, s.holder = d.Token, m
-			b.tokens[tokenKey{m, d.Token}] = s
+			b.has(s, m, d.Token)
 		}
-		return "", false
+		return "", fresh
 	}
-	again := d.Redriven || d.Replayed
-	strict := l.exact || !l.turbulent
-	switch {
-	case again:
-	case s.state == settled && l.exact:
-		wrong = fmt.Sprintf("%s got %s again after it was settled", m.name, d.Event.ID())
-	case s.state == settled:
-		s.times++
-		return "", true
-	case s.state == inHand && l.exact && s.holder == m:
-		wrong = fmt.Sprintf("%s got %s twice: the first delivery is in its hand, not settled", m.name, d.Event.ID())
-	case s.state == inHand && strict && s.holder != m:
-		wrong = fmt.Sprintf("%s got %s, which is in the hand of %s, not settled", m.name, d.Event.ID(), s.holder.name)
-	case s.state == unseen && l.first && strict && d.Attempt != 1:
-		wrong = fmt.Sprintf("%s got %s for the first time as attempt %d", m.name, d.Event.ID(), d.Attempt)
+	if d.Redriven || d.Replayed {
+		b.move(s, inHand)
+		b.has(s, m, d.Token)
+		return "", fresh
 	}
-	if wrong == "" && l.order && strict && !again && x.index >= 0 {
+	if wrong, do = l.again(m, s, d); do != fresh {
+		return wrong, do
+	}
+	if wrong == "" && l.order && l.strict() && x.index >= 0 {
 		wrong = l.overtakes(b, x, m)
 	}
-	delete(b.tokens, tokenKey{s.holder, s.token})
 	b.move(s, inHand)
-	s.token, s.holder = d.Token, m
-	b.tokens[tokenKey{m, d.Token}] = s
-	s.times++
-	return wrong, false
+	b.has(s, m, d.Token)
+	return wrong, fresh
+}
+
+// strict reports whether there is no reason for repetitions.
+func (l *ledger) strict() bool { return l.exact || !l.turbulent }
+
+// again says what is wrong with a delivery of an event that was delivered before.
+func (l *ledger) again(m *member, s *seen, d event.Delivery) (wrong string, do fate) {
+	id := d.Event.ID()
+	switch {
+	case s.state == settled && l.exact:
+		return fmt.Sprintf("%s got %s again after it was settled", m.name, id), fresh
+	case s.state == settled:
+		l.repeated(m, id)
+		return "", repeat
+	case s.state == inHand && s.holder == m && l.exact:
+		return fmt.Sprintf("%s got %s twice: the first delivery is in its hand, not settled", m.name, id), fresh
+	case s.state == inHand && s.holder == m:
+		l.repeated(m, id)
+		return "", twin
+	case s.state == inHand && l.strict() && (l.exact || l.order):
+		return fmt.Sprintf("%s got %s, which is in the hand of %s, not settled", m.name, id, s.holder.name), fresh
+	case s.state == inHand && l.strict():
+		s.strays++
+		return "", repeat
+	case s.state == unseen && l.first && l.strict() && d.Attempt != 1:
+		return fmt.Sprintf("%s got %s for the first time as attempt %d", m.name, id, d.Attempt), fresh
+	}
+	return "", fresh
+}
+
+// repeated notes a delivery that there was no reason for.
+func (l *ledger) repeated(m *member, id string) {
+	if l.strict() {
+		b := l.book(m.book)
+		b.repeats = append(b.repeats, id)
+	}
+}
+
+// tooManyRepeats says which group got what it had settled, or had in hand, again:
+// without a reason and more often than a broker's rare doubles explain.
+func (l *ledger) tooManyRepeats() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for group, b := range l.groups {
+		if n := len(b.repeats); n > max(2, b.settled/10) {
+			return fmt.Sprintf("%s got %d deliveries, of %d events, of what it had settled or had in hand: %s", group, n, b.settled, some(b.repeats))
+		}
+	}
+	return ""
+}
+
+// has enters that an entry is in a member's hand under a token.
+func (b *book) has(s *seen, m *member, t event.Token) {
+	delete(b.tokens, tokenKey{s.holder, s.token})
+	s.token, s.holder = t, m
+	b.tokens[tokenKey{m, t}] = s
 }
 
 // overtakes says which earlier event of its key x comes before.
@@ -283,6 +341,7 @@ func (b *book) move(s *seen, to state) {
 	}
 	if to == settled {
 		b.closed[s.topic]++
+		b.settled++
 	}
 	s.state = to
 }

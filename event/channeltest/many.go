@@ -54,7 +54,7 @@ func (m *member) pool(ctx context.Context, n int, work func(d event.Delivery)) (
 
 // ackOne begins and acks a delivery, if it is still the member's.
 func (m *member) ackOne(d event.Delivery) {
-	if _, ok := m.c.Begin(d.Token); !ok {
+	if _, ok := m.tryBegin(d.Token); !ok {
 		if m.Exact && !m.gone.Load() {
 			m.errorf("%s may not begin %s, though nothing took it away", m.name, d.Event.ID())
 		}

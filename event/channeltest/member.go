@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/leat-go/leat/event"
 )
@@ -22,6 +21,7 @@ type member struct {
 	group string
 	book  string      // of the ledger: the group, or the member when it is private
 	gone  atomic.Bool // closed or crashed
+	twins twins
 }
 
 // join adds a member to a group.
@@ -86,30 +86,42 @@ func (m *member) receive(ctx context.Context, buf []event.Delivery) ([]event.Del
 	if n < 1 || n > len(buf) {
 		m.fatalf("%s: Receive returned %d for a buffer of %d and no error", m.name, n, len(buf))
 	}
-	fresh := buf[:0:n]
+	news := buf[:0:n]
 	var repeats []event.Settlement
 	for _, d := range buf[:n] {
 		m.story.addf("%s gets %s", m.name, describe(d))
 		if d.Err != nil {
-			fresh = append(fresh, d)
+			news = append(news, d)
 			continue
 		}
-		wrong, repeated := m.ledger.delivered(m, d)
-		if wrong != "" {
+		wrong, do := m.ledger.delivered(m, d)
+		switch {
+		case wrong != "":
 			m.fatalf("%s", wrong)
-		}
-		if repeated || warm(d.Event) {
+		case do == twin:
+			m.twins.add(m.ledger.tokenOf(m, d), d.Token)
+		case do == repeat || warm(d.Event):
 			repeats = append(repeats, event.Ack(d.Token))
-			continue
+		default:
+			news = append(news, d)
 		}
-		fresh = append(fresh, d)
 	}
 	if len(repeats) > 0 {
 		if err := m.settle(repeats...); err != nil {
 			m.story.addf("%s acks repetitions in vain: %v", m.name, err)
 		}
 	}
-	return fresh, nil
+	return news, nil
+}
+
+// news is a receive that goes on when all that came were repetitions.
+func (m *member) news(ctx context.Context, n int) ([]event.Delivery, error) {
+	for {
+		ds, err := m.receive(ctx, make([]event.Delivery, n))
+		if err != nil || len(ds) > 0 {
+			return ds, err
+		}
+	}
 }
 
 // describe says what a delivery is.
@@ -197,18 +209,13 @@ func (m *member) upTo(n int) []event.Delivery {
 // quick returns what comes before silence, in one Receive.
 func (m *member) quick(n int) []event.Delivery {
 	m.t.Helper()
-	deadline := time.Now().Add(m.Silence)
-	for {
-		ctx, cancel := context.WithDeadline(m.ctx, deadline)
-		ds, err := m.receive(ctx, make([]event.Delivery, n))
-		cancel()
-		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
-			m.fatalf("%s: Receive: %v; its context ended, so that it had to return the context's error", m.name, err)
-		}
-		if err != nil || len(ds) > 0 {
-			return ds
-		}
+	ctx, cancel := context.WithTimeout(m.ctx, m.Silence)
+	defer cancel()
+	ds, err := m.news(ctx, n)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		m.fatalf("%s: Receive: %v; its context ended, so that it had to return the context's error", m.name, err)
 	}
+	return ds
 }
 
 // silent fails when something comes.
@@ -259,128 +266,6 @@ func (m *member) handleAny(events ...event.Event) []event.Delivery {
 		delete(want, d.Event.ID())
 	}
 	return got
-}
-
-// begin begins a delivery that is ours.
-func (m *member) begin(d event.Delivery) context.Context {
-	m.t.Helper()
-	ctx, ok := m.c.Begin(d.Token)
-	m.story.addf("%s begins %s: %v", m.name, short(d.Event.ID()), ok)
-	if !ok {
-		m.fatalf("%s may not begin %s, which was just delivered to it", m.name, d.Event.ID())
-	}
-	if ctx == nil {
-		m.fatalf("%s: Begin of %s returned no context", m.name, d.Event.ID())
-	}
-	if err := ctx.Err(); err != nil {
-		m.fatalf("%s: the context of %s had ended when Begin returned it: %v", m.name, d.Event.ID(), context.Cause(ctx))
-	}
-	return ctx
-}
-
-// hold puts a begun delivery aside.
-func (m *member) hold(d event.Delivery, failures int) {
-	m.story.addf("%s holds %s, %d failures", m.name, short(d.Event.ID()), failures)
-	m.c.Hold(d.Token, failures)
-}
-
-// settle is Settle, accounted for.
-func (m *member) settle(ss ...event.Settlement) error {
-	ctx, cancel := m.patient()
-	defer cancel()
-	m.ledger.settling(m, ss)
-	err := m.c.Settle(ctx, ss)
-	var refused *event.SettleError
-	partly := errors.As(err, &refused)
-	for i, st := range ss {
-		why := err
-		if partly {
-			why = refused.Failed[i]
-		}
-		if wrong := m.ledger.settled(m, st, fmt.Sprintf("settlement %d", i), why == nil); wrong != "" {
-			m.fatalf("%s", wrong)
-		}
-		m.story.addf("%s settles %x: %v%s, %s", m.name, st.Token, st.Kind, after(st), outcome(why))
-	}
-	if partly {
-		for i := range refused.Failed {
-			if i < 0 || i >= len(ss) {
-				m.fatalf("%s: Settle of %d refused the index %d", m.name, len(ss), i)
-			}
-		}
-	}
-	return err
-}
-
-func after(s event.Settlement) string {
-	if s.Kind != event.SettleRetry {
-		return ""
-	}
-	return fmt.Sprintf(" after %v with %d failures", s.After, s.Failures)
-}
-
-func outcome(err error) string {
-	if err == nil {
-		return "done"
-	}
-	return "refused: " + err.Error()
-}
-
-// mustSettle is a settle that nothing stands against.
-func (m *member) mustSettle(ss ...event.Settlement) {
-	m.t.Helper()
-	if err := m.settle(ss...); err != nil {
-		m.fatalf("%s: Settle of deliveries in hand: %v", m.name, err)
-	}
-}
-
-func (m *member) ack(ds ...event.Delivery) {
-	m.t.Helper()
-	ss := make([]event.Settlement, len(ds))
-	for i, d := range ds {
-		ss[i] = event.Ack(d.Token)
-	}
-	m.mustSettle(ss...)
-}
-
-func (m *member) release(ds ...event.Delivery) {
-	m.t.Helper()
-	ss := make([]event.Settlement, len(ds))
-	for i, d := range ds {
-		ss[i] = event.Release(d.Token)
-	}
-	m.mustSettle(ss...)
-}
-
-func (m *member) retry(d event.Delivery, after time.Duration, failures int) {
-	m.t.Helper()
-	m.mustSettle(event.Retry(d.Token, after, failures))
-}
-
-// refusedAsStale settles a delivery that is no longer m's, and fails unless it is
-// refused as it must be.
-func (m *member) refusedAsStale(s event.Settlement, what string) {
-	m.t.Helper()
-	err := m.settle(s)
-	var refused *event.SettleError
-	switch {
-	case err == nil:
-		m.fatalf("%s: Settle accepted %s; it had to refuse it with ErrLeaseLost", m.name, what)
-	case !errors.As(err, &refused):
-		m.fatalf("%s: Settle of %s: %v; it had to be a *SettleError that names it", m.name, what, err)
-	case !errors.Is(refused.Failed[0], event.ErrLeaseLost):
-		m.fatalf("%s: Settle refused %s with %v; it had to be ErrLeaseLost", m.name, what, refused.Failed[0])
-	}
-}
-
-// beginsNot fails when a delivery that is no longer m's can be begun.
-func (m *member) beginsNot(d event.Delivery, what string) {
-	m.t.Helper()
-	_, ok := m.c.Begin(d.Token)
-	m.story.addf("%s begins %s: %v", m.name, short(d.Event.ID()), ok)
-	if ok {
-		m.fatalf("%s: Begin accepted %s", m.name, what)
-	}
 }
 
 // close closes the consumer, with nothing to wait for.

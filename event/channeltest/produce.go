@@ -67,6 +67,7 @@ func (e *env) refusesOne(bad event.Event, what string, is func(error) bool) {
 	}
 	e.produce(topic, good[3])
 	e.settleAccepted(m, topic)
+	m.close()
 }
 
 var produceCases = []testCase{

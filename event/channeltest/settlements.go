@@ -100,6 +100,22 @@ func (l *ledger) open(group, topic string) []string {
 	return out
 }
 
+// tokenOf returns the token under which an event is in a member's hand.
+func (l *ledger) tokenOf(m *member, d event.Delivery) event.Token {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.book(m.book).seen[l.entries[entryKey{d.Topic, d.Event.ID()}]].token
+}
+
+// strayed reports whether a delivery in hand may be another's by now: its event was
+// delivered to another member, on a channel that may repeat itself.
+func (l *ledger) strayed(m *member, t event.Token) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.book(m.book).tokens[tokenKey{m, t}]
+	return s != nil && s.strays > 0
+}
+
 // times returns how often an event was delivered to a group, and how often acked.
 func (l *ledger) times(group, topic, id string) (deliveries, acks int) {
 	l.mu.Lock()
