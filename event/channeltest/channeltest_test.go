@@ -43,8 +43,9 @@ func TestMemory(t *testing.T) { Run(t, memoryHarness()) }
 func TestMemoryWithHistory(t *testing.T) { Run(t, memoryHarness(memory.Retain(1000), memory.Encode())) }
 
 func TestMemoryInRealTime(t *testing.T) {
-	h := memoryHarness(memory.Lease(300 * time.Millisecond))
+	h := memoryHarness(memory.Lease(200 * time.Millisecond))
 	h.Bubble, h.Parallel = false, true
+	h.Silence, h.Delay = 50*time.Millisecond, 80*time.Millisecond
 	Run(t, h)
 }
 

@@ -23,8 +23,9 @@ type Harness struct {
 	// that the channel stops making.
 	Declared *Declaration
 
-	// Exact: without a fault, a delivery is never repeated. The cases then count
-	// exactly; otherwise they let repetitions pass.
+	// Exact: without a fault, a delivery is never repeated, and the first repetition
+	// is a failure. Otherwise repetitions pass where consumers come, go or crash, and
+	// elsewhere as long as they are few.
 	Exact bool
 	// Members is how many members of a group can work at once; 0: any number.
 	Members int
@@ -56,7 +57,8 @@ type Harness struct {
 	// Bubble runs each case in a bubble of testing/synctest: hours pass in no time,
 	// and a case may not leave a goroutine behind.
 	Bubble bool
-	// Parallel runs cases side by side.
+	// Parallel runs cases side by side. Brokers are slow more than busy: run the test
+	// with -parallel 16 or so.
 	Parallel bool
 
 	Patience time.Duration // how long something that must happen may take; 0: 10 s, in a bubble 1 h
