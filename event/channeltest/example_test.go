@@ -21,14 +21,14 @@ var harness = channeltest.Harness{
 }
 
 // An engine's whole conformance test is a function like this.
-func ExampleRun() {
+func ExampleRun() { //nolint:testableexamples // it takes a *testing.T to run
 	_ = func(t *testing.T) { // func TestChannel(t *testing.T)
 		channeltest.Run(t, harness)
 	}
 }
 
 // And this is its benchmark.
-func ExampleBenchmark() {
+func ExampleBenchmark() { //nolint:testableexamples // it takes a *testing.B to run
 	_ = func(b *testing.B) { // func BenchmarkChannel(b *testing.B)
 		channeltest.Benchmark(b, harness)
 	}
