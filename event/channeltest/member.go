@@ -54,6 +54,13 @@ func (e *env) tryJoin(s event.Subscription) (*member, error) {
 	if told := s.OnError; told == nil {
 		s.OnError = func(err error) { e.story.addf("%s is told of an error: %v", name, err) }
 	}
+	m := &member{env: e, name: name, group: s.Group, book: s.Group}
+	if s.Ephemeral {
+		m.book = name
+	}
+	if s.OnLost == nil {
+		s.OnLost = m.lost
+	}
 	ch := e.open()
 	var c event.Consumer
 	var err error
@@ -62,15 +69,21 @@ func (e *env) tryJoin(s event.Subscription) (*member, error) {
 		e.story.addf("%s may not join: %v", name, err)
 		return nil, err
 	}
-	m := &member{env: e, c: c, name: name, group: s.Group, book: s.Group}
-	if s.Ephemeral {
-		m.book = name
-	}
+	m.c = c
 	e.story.addf("%s joins on %v", name, s.Topics)
 	e.mu.Lock()
 	e.members = append(e.members, m)
 	e.mu.Unlock()
 	return m, nil
+}
+
+// lost is told by the engine what was taken away.
+func (m *member) lost(tokens []event.Token) {
+	m.story.addf("%s is told that %x are lost", m.name, tokens)
+	m.ledger.lost(m, tokens)
+	if m.Exact && !m.gone.Load() && !m.ledger.isTurbulent() {
+		m.errorf("%s is told by OnLost that %d deliveries are no longer its own, though nothing took them away", m.name, len(tokens))
+	}
 }
 
 // receive is Receive, accounted for. It returns what is new: repetitions that the

@@ -358,6 +358,15 @@ func delivering() []mutant {
 				return n, err
 			}
 		}}},
+		{name: "tells of losses that aren't", byCase: []string{"Delivery/EveryGroup"}, fault: fault{consumer: func(_ *faulty, c *faultyConsumer) {
+			c.receive = func(ctx context.Context, buf []event.Delivery) (int, error) {
+				n, err := c.Consumer.Receive(ctx, buf)
+				if n > 0 {
+					c.sub.OnLost([]event.Token{buf[0].Token})
+				}
+				return n, err
+			}
+		}}},
 		{name: "leases aren't renewed", byCase: []string{"Lease/LiveKeeps", "Lease/LiveKeepsAmongOthers", "Hold/LongerThanLease"}, fault: fault{consumer: func(f *faulty, c *faultyConsumer) {
 			c.receive = func(ctx context.Context, buf []event.Delivery) (int, error) {
 				n, err := c.Consumer.Receive(ctx, buf)

@@ -66,6 +66,19 @@ func (l *ledger) leaving(m *member) {
 	l.change()
 }
 
+// lost enters that deliveries were taken from a member and may go to others.
+func (l *ledger) lost(m *member, tokens []event.Token) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.book(m.book)
+	for _, t := range tokens {
+		if s := b.tokens[tokenKey{m, t}]; s != nil && s.state == inHand {
+			b.move(s, back)
+		}
+	}
+	l.change()
+}
+
 // done reports whether a group has settled all that it is owed on a topic.
 func (l *ledger) done(group, topic string) bool {
 	l.mu.Lock()
