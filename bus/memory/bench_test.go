@@ -71,6 +71,7 @@ func BenchmarkStream(b *testing.B) {
 }
 
 func stream(b *testing.B, groups, members int, keyed bool) {
+	b.Helper()
 	b.ReportAllocs()
 	ctx := context.Background()
 	ch := memory.New()
@@ -88,11 +89,12 @@ func stream(b *testing.B, groups, members int, keyed bool) {
 	}
 	i := 0
 	for b.Loop() {
-		e := newEvent()
+		key := ""
 		if keyed {
-			e = event.Attributes{Source: "/shop", Type: "order-placed", Key: keys[i%len(keys)], Data: payload}.Event()
+			key = keys[i%len(keys)]
 		}
 		i++
+		e := event.Attributes{Source: "/shop", Type: "order-placed", Key: key, Data: payload}.Event()
 		if p.Produce(ctx, e.One()...) != nil {
 			b.Fatal()
 		}

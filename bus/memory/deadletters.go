@@ -103,7 +103,7 @@ func (c *Channel) describe(topic, group string, l *deadLetter) event.DeadLetter 
 
 // lockQueue returns the queue of a group on a topic with topic and group locked.
 func (c *Channel) lockQueue(ctx context.Context, topic, group string) (q *queue, unlock func(), err error) {
-	if err = c.usable(ctx); err != nil {
+	if err := c.usable(ctx); err != nil {
 		return nil, nil, err
 	}
 	c.mu.RLock()

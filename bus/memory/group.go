@@ -314,6 +314,7 @@ func (g *group) setState(m *consumer, s *slot, to state) {
 		if s.waits {
 			g.stuck--
 		}
+	default: // not counted
 	}
 	s.state = to
 	switch to {

@@ -2,7 +2,6 @@ package memory_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -122,5 +121,3 @@ func TestOneGroup(t *testing.T) {
 		require.NoError(t, k.Quiet(context.Background(), "g"))
 	})
 }
-
-func isErr(err, target error) bool { return errors.Is(err, target) }

@@ -152,7 +152,8 @@ func (t *topic) produceInside(ctx context.Context, b *batch) (int, error) {
 	n := len(b.events)
 	if n > max(bound, MaxOverBound) {
 		t.mu.Unlock()
-		return 0, fmt.Errorf("memory: %d events at once inside a handler, and topic %q has a capacity and reserve of %d: %w", n, t.name, bound, event.ErrTooLarge)
+		return 0, fmt.Errorf("memory: %d events at once inside a handler, topic %q has a capacity and reserve of %d: %w",
+			n, t.name, bound, event.ErrTooLarge)
 	}
 	if err := t.takes(b); err != nil {
 		t.mu.Unlock()
@@ -381,6 +382,7 @@ func (c *Channel) wentOut(ctx context.Context) {
 			g.stuck--
 		case stateHeld:
 			l.m.aside--
+		default: // not counted
 		}
 		c.waits.Add(-1)
 		c.waitsChanged.Add(1)

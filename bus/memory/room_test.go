@@ -136,9 +136,9 @@ func TestCallLargerThanTheCapacity(t *testing.T) {
 		require.ErrorIs(t, err, context.Canceled)
 		require.False(t, some.Failed[0].Maybe)
 		first := some.Failed[0].Index
-		require.Equal(t, 50-first, len(some.Failed))
+		require.Len(t, some.Failed, 50-first)
 		require.Equal(t, es[first].ID(), some.Failed[0].ID)
-		<-other
+		require.ErrorIs(t, <-other, event.ErrFull)
 		ds := k.receive(c, 100)
 		got = append(got, data(ds)...)
 		for i := range first {
@@ -157,7 +157,7 @@ func TestNothingIsAcceptedFromACallThatNeverGotRoom(t *testing.T) {
 		defer cancel()
 		err := k.producer("a").Produce(ctx, events(3)...)
 		var some *event.ProduceError
-		require.False(t, errors.As(err, &some), "any other error means that nothing was accepted")
+		require.NotErrorAs(t, err, &some, "any other error means that nothing was accepted")
 		require.ErrorIs(t, err, event.ErrFull)
 		require.Len(t, k.receive(c, 10), 2)
 	})

@@ -56,6 +56,7 @@ func TestStress(t *testing.T) {
 }
 
 func stress(t *testing.T, members int) {
+	t.Helper()
 	const publishers, keys, groups = 4, 200, 2
 	each := scale(40000)
 	k := newKit(t, memory.Capacity(300), memory.Lease(5*time.Millisecond))
@@ -228,30 +229,29 @@ func TestHeapAfterABurst(t *testing.T) {
 	for i := range burst {
 		k.texts("t", fmt.Sprint(i, ":"))
 	}
-	buf := make([]event.Delivery, burst)
-	n, err := a.Receive(context.Background(), buf)
-	require.NoError(t, err)
-	require.Equal(t, burst, n)
-	var ss []event.Settlement
-	for _, d := range buf {
-		ss = append(ss, event.Retry(d.Token, time.Millisecond, 1))
-	}
-	k.settle(a, ss...)
-	for n := 0; n < burst; {
-		got, err := b.Receive(context.Background(), buf)
-		require.NoError(t, err)
-		n += got
-		ss = ss[:0]
-		for _, d := range buf[:got] {
-			ss = append(ss, event.Ack(d.Token))
-		}
-		k.settle(b, ss...)
-	}
+	k.settleSome(a, burst, func(d event.Delivery) event.Settlement { return event.Retry(d.Token, time.Millisecond, 1) })
+	k.settleSome(b, burst, func(d event.Delivery) event.Settlement { return event.Ack(d.Token) })
 	require.Empty(t, k.receive(b, 1))
-	buf, ss = nil, nil
 	after := heap()
 	t.Logf("live heap %d KiB before, %d KiB after", before>>10, after>>10)
 	require.Less(t, int64(after)-int64(before), int64(256<<10))
+}
+
+// settleSome settles n deliveries.
+func (k kit) settleSome(c event.Consumer, n int, how func(event.Delivery) event.Settlement) {
+	k.t.Helper()
+	buf := make([]event.Delivery, n)
+	ss := make([]event.Settlement, 0, n)
+	for n > 0 {
+		got, err := c.Receive(context.Background(), buf)
+		require.NoError(k.t, err)
+		n -= got
+		ss = ss[:0]
+		for _, d := range buf[:got] {
+			ss = append(ss, how(d))
+		}
+		k.settle(c, ss...)
+	}
 }
 
 func heap() uint64 {
@@ -260,40 +260,4 @@ func heap() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
-}
-
-// Beyond what an event is made of, its whole life costs a sixteenth of an
-// allocation: the slab of contexts.
-func TestAllocations(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
-	}
-	ctx := context.Background()
-	for _, groups := range []int{1, 3} {
-		k := newKit(t)
-		var cs []event.Consumer
-		for g := range groups {
-			cs = append(cs, k.join(fmt.Sprint(g), "t"))
-		}
-		p := k.producer("t")
-		e := textEvent("k:1")
-		buf := make([]event.Delivery, 16)
-		acks := make([]event.Settlement, 0, 16)
-		round := func() {
-			for range 16 {
-				_ = p.Produce(ctx, e.One()...)
-			}
-			for _, c := range cs {
-				n, _ := c.Receive(ctx, buf)
-				acks = acks[:0]
-				for _, d := range buf[:n] {
-					_, _ = c.Begin(d.Token)
-					acks = append(acks, event.Ack(d.Token))
-				}
-				_ = c.Settle(ctx, acks)
-			}
-		}
-		per := testing.AllocsPerRun(1000, round) / 16
-		require.LessOrEqual(t, per, float64(groups)/16+0.02)
-	}
 }
