@@ -41,6 +41,6 @@ func TestAllocations(t *testing.T) {
 			}
 		}
 		per := testing.AllocsPerRun(1000, round) / 16
-		require.LessOrEqual(t, per, float64(groups)/16+0.02)
+		require.LessOrEqual(t, per, float64(groups)/16+0.005)
 	}
 }

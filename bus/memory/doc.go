@@ -1,2 +1,89 @@
-// Package memory is the embedded engine: an [event.Channel] within the process.
+// Package memory is the embedded engine: an [event.Channel] within the process, for
+// production where nothing has to survive it, and the one that tests run on.
+//
+//	b := bus.New(bus.Config{Channel: memory.New()})
+//
+// It implements all of the contract in package event but parked keys and the
+// cancelling of delayed events. This is what it promises beyond that.
+//
+// # What is kept
+//
+// An event is owed to every group that exists on its topic at the moment when
+// Produce accepts it, and is kept until the last of them has settled it. Nothing is
+// on disk: what is unsettled when the channel is closed, or when the process ends,
+// is gone. An event is shared, never copied: its data was copied when it was made.
+//
+// A group exists from the moment when Consumer or EnsureGroup returned until
+// RemoveGroup; it outlives its members. A new group starts with what is produced
+// from then on. With [Retain] each topic also keeps its last n events, and that ring,
+// nothing else, is the history that a new group or [Channel.Seek] starts in: what
+// other groups have not settled yet is theirs. Without Retain there is no history,
+// and a start at the oldest event or at a time is refused.
+//
+// An invalid event is refused by an [event.ProduceError] that names it; the others of
+// the call are accepted, later ones of its key too.
+//
+// # Order
+//
+// Each topic has one order, the order of acceptance, which is that of
+// [event.Position]: lane 0, offsets from 1 without a gap. A group gets first
+// deliveries in that order.
+//
+// Of a key, an event is delivered only when all earlier ones of that key have been
+// delivered; and while one of them is in the hand of a member, only to that member.
+// An event that was given back with a delay keeps the later ones of its key waiting,
+// those of other keys never. One with a NotBefore keeps nobody waiting until it is
+// due; then it comes before later ones that were not delivered yet. A redriven event
+// takes its old place in the same way. What comes again and what comes for the first
+// time get turns, so that neither starves.
+//
+// # Attempts
+//
+// Delivery.Attempt counts deliveries, but for those that were released, and those
+// that were not begun when their consumer was closed. What a crashed member had in
+// hand counts. Failures are those of the last Hold or Retry. All runs of a delivery
+// have the same context; another delivery has another. Dead letters start anew.
+//
+// # Leases
+//
+// What is in hand is the member's for as long as it is open. A lease is lost only by
+// [Channel.Crash], which is for tests: the [Lease] later, the deliveries go to others
+// and their contexts end. Only then is Subscription.OnLost called.
+//
+// # Bounds
+//
+// A topic holds at most [Capacity] events that its fullest group has not settled:
+// those that wait, are delayed or in hand. At the bound, publishers outside of
+// handlers wait in line. They go on when the group has worked off a quarter, or at
+// any room when less than a quarter waits to be delivered, since the rest may be held
+// for long. A call of many events is accepted piece by piece, in order; when its
+// context ends in the middle, an event.ProduceError names the rest, with an
+// [event.FullError] that names the group.
+//
+// Publishing under a handler's context (or under that of a begun delivery) never
+// waits. It may use the [Reserve] as well; beyond that it gets ErrFull, all or
+// nothing. So that handlers that publish can't wait for each other for good, one
+// publish at a time may pass all bounds, by at most [MaxOverBound] events: when no
+// handler runs but those that found no room, it is that of the event accepted last,
+// and nothing is on its way to a handler that could make room. What went over the
+// bound is delivered ahead of other keys, so that it comes to its end before the next
+// has to follow. A handler that publishes more than MaxOverBound events at once
+// needs a reserve that has room for them.
+//
+// A delivery that waits for room in hand does not count for Subscription.InFlight.
+//
+// Not subject to the bounds: the history that a new group starts with, and redriven
+// events, which the channel has already. Dead letters have a bound of their own,
+// [DeadCapacity]. When it is reached, Settle refuses the next with ErrFull and the
+// delivery stays in hand as if it were held.
+//
+// # Concurrency and time
+//
+// The package starts no goroutine, and nothing is done in the background. Whoever
+// waits, in Receive, Quiet or for room, keeps the time for what is to come; so a
+// channel made within a testing/synctest bubble runs on the bubble's time. No lock is
+// held while something waits or foreign code runs; contexts are ended, and OnLost and
+// the function of [OnOverBound] are called, by whoever caused or noticed the reason.
+//
+// All methods may be called concurrently, Receive of one consumer excepted.
 package memory

@@ -402,10 +402,9 @@ func (g *group) drop(q *queue) {
 	for q.in.len() > 0 {
 		q.in.take()
 	}
-	q.settled.Store(q.in.tail.Load())
 }
 
-// leave takes a member out that has nothing in hand any more.
+// leave takes a member out that has nothing in hand any more, and so no lane either.
 func (g *group) leave(m *consumer) {
 	g.members = slices.DeleteFunc(g.members, func(o *consumer) bool { return o == m })
 	for _, q := range m.queues {
@@ -415,10 +414,4 @@ func (g *group) leave(m *consumer) {
 		g.crashed--
 	}
 	m.state = memberClosed
-	// What only m could have waits for anybody now.
-	for m.owned.first != 0 {
-		li := m.owned.first
-		g.lanes.all[li].owner = 0
-		g.arrange(li, false)
-	}
 }

@@ -101,6 +101,9 @@ func TestBadSubscriptions(t *testing.T) {
 	require.Zero(t, n)
 	require.NoError(t, err)
 	k.texts("t", "1")
+	n, err = c.Receive(ended, make([]event.Delivery, 1))
+	require.Zero(t, n)
+	require.ErrorIs(t, err, context.Canceled, "nothing is taken")
 	require.Len(t, k.receive(c, 2), 1, "a topic named twice is one")
 }
 
@@ -148,7 +151,7 @@ func TestRemoveGroup(t *testing.T) {
 
 func TestSeek(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKit(t, memory.Retain(10))
+		k := newKit(t, memory.Retain(10), memory.Capacity(1000))
 		ctx := t.Context()
 		c := k.join("g", "t")
 		k.texts("t", "k:1", "k:2", "3", "4")
@@ -165,15 +168,21 @@ func TestSeek(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 1, lag.Dead)
 		require.NoError(t, c.Close(ctx))
+		quiet := k.goQuiet("g")
+		line := k.goProduce(ctx, "t", events(1000)...)
+		require.True(t, pending(line))
+		require.True(t, pending(quiet))
 		require.NoError(t, k.Seek(ctx, "t", "g", event.Newest()))
-		require.NoError(t, k.Quiet(ctx, "g"))
+		require.NoError(t, <-line)
+		require.NoError(t, k.Seek(ctx, "t", "g", event.Newest()))
+		require.NoError(t, <-quiet)
 		require.ErrorIs(t, k.Seek(ctx, "t", "unknown", event.Newest()), event.ErrNotFound)
 	})
 }
 
 func TestEphemeral(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKit(t, memory.Retain(10), memory.Capacity(2))
+		k := newKit(t, memory.Retain(10), memory.Capacity(2), memory.DeadCapacity(1))
 		ctx := t.Context()
 		k.texts("t", "before")
 		s := event.Subscription{Group: "replies", Topics: []string{"t"}, Ephemeral: true, From: event.Oldest()}
@@ -183,6 +192,8 @@ func TestEphemeral(t *testing.T) {
 		require.Equal(t, []string{"1"}, data(ds), "from newest")
 		require.Equal(t, []string{"1"}, data(k.receive(b, 9)), "each gets everything")
 		k.settle(a, event.Dead(ds[0].Token, event.Cause{}))
+		k.texts("t", "2")
+		k.settle(a, event.Dead(k.receive(a, 1)[0].Token, event.Cause{})) // no dead letters are kept
 		require.NoError(t, b.Close(ctx))
 		require.NoError(t, k.Quiet(ctx), "what a closed one had is gone")
 		k.produce("t", events(2)...)

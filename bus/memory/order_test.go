@@ -3,6 +3,8 @@ package memory_test
 import (
 	"context"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,13 +67,16 @@ func TestMemberIsWokenForItsKey(t *testing.T) {
 		k := newKit(t)
 		a, b := k.join("g", "t"), k.join("g", "t")
 		k.texts("t", "k:1")
-		da := k.receive(a, 1)
-		got := k.goReceive(a)
-		k.goReceive(b)
-		synctest.Wait()
-		k.texts("t", "k:2")
-		require.Equal(t, "k:2", string((<-got).Event.Data()))
-		k.ack(a, da...)
+		k.receive(a, 1)
+		for range 4 { // whoever of the two is woken first
+			got := k.goReceive(a)
+			other := k.goReceive(b)
+			synctest.Wait()
+			k.texts("t", "k:2")
+			require.Equal(t, "k:2", string((<-got).Event.Data()))
+			k.texts("t", "anybody's")
+			<-other
+		}
 	})
 }
 
@@ -114,6 +119,24 @@ func TestReleaseGoesBackInOrder(t *testing.T) {
 		ds = k.receive(b, 10)
 		require.Equal(t, []string{"k:1", "k:2", "k:3", "k:4"}, data(ds))
 		require.Equal(t, 1, ds[0].Attempt, "a release doesn't count")
+	})
+}
+
+// Who waits in Receive is told when something was given back.
+func TestMemberIsWokenForWhatWasGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a, b := k.join("g", "t"), k.join("g", "t")
+		for _, text := range []string{"k:1", "1"} {
+			k.texts("t", text)
+			ds := k.receive(a, 1)
+			got := k.goReceive(b)
+			synctest.Wait()
+			k.settle(a, event.Release(ds[0].Token))
+			d := <-got
+			require.Equal(t, text, string(d.Event.Data()))
+			k.ack(b, d)
+		}
 	})
 }
 
@@ -220,7 +243,7 @@ func TestWokenMemberThatLeaves(t *testing.T) {
 			synctest.Wait()
 			got := k.goReceive(b)
 			synctest.Wait()
-			go cancel()
+			cancel()
 			k.texts("t", "1")
 			if <-gone == 0 {
 				<-got
@@ -228,6 +251,111 @@ func TestWokenMemberThatLeaves(t *testing.T) {
 			}
 			k.texts("t", "2")
 			<-got
+		})
+	}
+}
+
+// A wake-up that goes to a member whose hand has just become full is passed on.
+func TestWokenMemberWhoseHandIsFull(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			k := newKit(t, memory.Capacity(4), memory.Reserve(0))
+			a := k.subscribe(event.Subscription{Group: "g", Topics: []string{"t"}, InFlight: 1})
+			b := k.join("g", "t")
+			k.texts("t", "1")
+			d := k.receive(a, 1)[0]
+			k.produce("t", events(3)...)
+			ds := k.receive(b, 3)
+			ctx, _ := a.Begin(d.Token)
+			require.ErrorIs(t, k.producer("t").Produce(ctx, events(2)...), event.ErrFull)
+			a.Hold(d.Token, 0) // it waits for room and doesn't count
+			first := k.goReceive(a)
+			synctest.Wait()
+			other := k.goReceive(b)
+			synctest.Wait()
+			k.settle(b, event.Release(ds[0].Token))
+			_, _ = a.Begin(d.Token)
+			select {
+			case <-first:
+			case <-other:
+			}
+		})
+	}
+}
+
+// Members that wait are woken in turn.
+func TestMembersAreWokenInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a, b := k.join("g", "t"), k.join("g", "t")
+		for range 10 {
+			gotA, gotB := k.goReceive(a), k.goReceive(b)
+			synctest.Wait()
+			k.texts("t", "1")
+			synctest.Wait()
+			require.Equal(t, 1, len(gotA)+len(gotB))
+			k.texts("t", "2")
+			k.ack(a, <-gotA)
+			k.ack(b, <-gotB)
+		}
+		turns := map[int]int{}
+		gotA, gotB := k.goReceive(a), k.goReceive(b)
+		for range 10 {
+			synctest.Wait()
+			k.texts("t", "1")
+			select {
+			case d := <-gotA:
+				turns[0]++
+				k.ack(a, d)
+				gotA = k.goReceive(a)
+			case d := <-gotB:
+				turns[1]++
+				k.ack(b, d)
+				gotB = k.goReceive(b)
+			}
+		}
+		require.Equal(t, map[int]int{0: 5, 1: 5}, turns)
+	})
+}
+
+// The longest delay there is does not overflow.
+func TestLongestRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		c := k.join("g", "t")
+		k.texts("t", "1")
+		k.produce("t", textEvent("2").WithNotBefore(time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)))
+		k.settle(c, event.Retry(k.receive(c, 1)[0].Token, math.MaxInt64, 1))
+		ctx, cancel := context.WithTimeout(t.Context(), 200*365*24*time.Hour)
+		defer cancel()
+		_, err := c.Receive(ctx, make([]event.Delivery, 1))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
+// Delays are kept in order when some from among them go.
+func TestDelaysAfterASeek(t *testing.T) {
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 1))
+			k := newKit(t)
+			first, second := k.join("g", "t"), k.join("g", "u")
+			due := map[string]time.Time{}
+			for i := range 100 {
+				at := time.Now().Add(time.Duration(1+r.IntN(1000)) * time.Second)
+				due[fmt.Sprint(i)] = at
+				k.produce([]string{"t", "u"}[i%2], textEvent(fmt.Sprint(i)).WithNotBefore(at))
+			}
+			k.receive(first, 1)
+			k.receive(second, 1)
+			require.NoError(t, first.Close(t.Context()))
+			require.NoError(t, k.Seek(t.Context(), "t", "g", event.Newest()))
+			for range 50 {
+				d := <-k.goReceive(second)
+				require.Equal(t, due[string(d.Event.Data())], d.Event.NotBefore().Local())
+				require.Equal(t, d.Event.NotBefore().Unix(), time.Now().Unix())
+				k.ack(second, d)
+			}
 		})
 	}
 }

@@ -81,6 +81,7 @@ func (t *topic) produceWaiting(ctx context.Context, b *batch) (done int, err err
 		if me == nil {
 			me = &blockedPublisher{wake: make(chan struct{}, 1)}
 			t.line = append(t.line, me)
+			t.room = 0
 			t.blocked.Add(1)
 			continue // who settles looks at blocked: look once more after that
 		}

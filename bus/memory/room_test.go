@@ -44,6 +44,7 @@ func pending(done <-chan error) bool {
 func TestPublishersWaitAtTheBoundOfTheFullestGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t, memory.Capacity(8))
+		k.texts("a", "for nobody, without a bound")
 		fast, slow := k.join("fast", "a"), k.join("slow", "a")
 		k.produce("a", events(8)...)
 		k.ack(fast, k.receive(fast, 8)...)
@@ -150,16 +151,18 @@ func TestCallLargerThanTheCapacity(t *testing.T) {
 
 func TestNothingIsAcceptedFromACallThatNeverGotRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKit(t, memory.Capacity(2))
-		c := k.join("g", "a")
-		k.produce("a", events(2)...)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		err := k.producer("a").Produce(ctx, events(3)...)
-		var some *event.ProduceError
-		require.NotErrorAs(t, err, &some, "any other error means that nothing was accepted")
-		require.ErrorIs(t, err, event.ErrFull)
-		require.Len(t, k.receive(c, 10), 2)
+		for _, opts := range [][]memory.Option{nil, {memory.Encode()}} {
+			k := newKit(t, append(opts, memory.Capacity(2))...)
+			c := k.join("g", "a")
+			k.produce("a", events(2)...)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			err := k.producer("a").Produce(ctx, events(3)...)
+			cancel()
+			var some *event.ProduceError
+			require.NotErrorAs(t, err, &some, "any other error means that nothing was accepted")
+			require.ErrorIs(t, err, event.ErrFull)
+			require.Len(t, k.receive(c, 10), 2)
+		}
 	})
 }
 
@@ -222,6 +225,123 @@ func TestHandlerThatAsksForMoreThanThereCanBe(t *testing.T) {
 		require.ErrorAs(t, err, &some)
 		require.Len(t, some.Failed, 17)
 		require.True(t, some.Failed[0].Final(), "trying again can't help")
+	})
+}
+
+// What went over the bound comes next, but not before earlier events of its key.
+func TestWhatWentOverTheBoundComesNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, memory.Capacity(5), memory.Reserve(0))
+		c := k.join("g", "a")
+		k.texts("a", "0", "1", "k:1", "2", "k:2")
+		d := k.receive(c, 1)[0]
+		begun, _ := c.Begin(d.Token)
+		publish := func() error {
+			return k.producer("a").Produce(begun, textEvent("x"), textEvent("k:3"), textEvent("y"),
+				textEvent("later").WithNotBefore(time.Now().Add(time.Hour)))
+		}
+		require.ErrorIs(t, publish(), event.ErrFull, "four are to be delivered")
+		require.NoError(t, publish(), "and nobody fetches them")
+		require.Equal(t, []string{"x", "k:1", "k:2", "k:3", "y", "1", "2"}, data(k.receive(c, 9)))
+	})
+}
+
+// A delivery whose publish has gone out runs on; only when it ends can it be
+// known that nothing else moves.
+func TestOverTheBoundNotWhileAnotherRunsOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, memory.Capacity(4), memory.Reserve(0))
+		c := k.join("g", "a")
+		k.produce("a", events(4)...)
+		ds := k.receive(c, 4)
+		first, _ := c.Begin(ds[0].Token)
+		second, _ := c.Begin(ds[1].Token)
+		p := k.producer("a")
+		require.ErrorIs(t, p.Produce(first, textEvent("more")), event.ErrFull)
+		k.ack(c, ds[2:]...)
+		require.NoError(t, p.Produce(second, textEvent("more")))
+		require.NoError(t, p.Produce(first, textEvent("more")))
+		for _, d := range k.receive(c, 2) {
+			_, _ = c.Begin(d.Token)
+			c.Hold(d.Token, 1)
+		}
+		for range 3 {
+			require.ErrorIs(t, p.Produce(second, textEvent("more")), event.ErrFull)
+		}
+		k.ack(c, ds[0])
+		k.produce("a", textEvent("in its place"))
+		d := k.receive(c, 1)[0]
+		_, _ = c.Begin(d.Token)
+		c.Hold(d.Token, 1)
+		require.NoError(t, p.Produce(second, textEvent("more")))
+	})
+}
+
+// A delivery that was given back doesn't wait for room any more.
+func TestOverTheBoundWhenAnotherWasGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, memory.Capacity(2), memory.Reserve(0))
+		c := k.join("g", "a")
+		k.produce("a", events(2)...)
+		ds := k.receive(c, 2)
+		first, _ := c.Begin(ds[0].Token)
+		second, _ := c.Begin(ds[1].Token)
+		p := k.producer("a")
+		require.ErrorIs(t, p.Produce(second, textEvent("more")), event.ErrFull)
+		k.settle(c, event.Retry(ds[1].Token, time.Hour, 1))
+		require.NoError(t, p.Produce(first, textEvent("more")))
+	})
+}
+
+// Who asks for too much, or doesn't ask any more, keeps the others from nothing.
+func TestOverTheBoundWhenTheNewestCannot(t *testing.T) {
+	for name, c := range map[string]struct{ asks, tries int }{
+		"asks for too much": {memory.MaxOverBound + 1, 1},
+		"asks no more":      {1, 20},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			k := newKit(t, memory.Capacity(2), memory.Reserve(20))
+			c2 := k.join("g", "a")
+			k.produce("a", events(2)...)
+			ds := k.receive(c2, 2)
+			first, _ := c2.Begin(ds[0].Token)
+			second, _ := c2.Begin(ds[1].Token)
+			p := k.producer("a")
+			require.NoError(t, p.Produce(second, events(20)...))
+			for _, d := range k.receive(c2, 20) {
+				_, _ = c2.Begin(d.Token)
+				c2.Hold(d.Token, 1)
+			}
+			require.ErrorIs(t, p.Produce(second, events(c.asks)...), event.ErrFull)
+			c2.Hold(ds[1].Token, 0)
+			tries := 1
+			for p.Produce(first, textEvent("more")) != nil {
+				tries++
+				require.Less(t, tries, 100, name)
+			}
+			require.LessOrEqual(t, tries, c.tries, name)
+			require.Equal(t, 1, k.HighestOverBound())
+		})
+	}
+}
+
+// An event that comes again and again without end is no progress to wait for.
+func TestOverTheBoundDespiteEndlessRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, memory.Capacity(2), memory.Reserve(0))
+		c := k.join("g", "a")
+		k.produce("a", events(2)...)
+		ds := k.receive(c, 2)
+		begun, _ := c.Begin(ds[1].Token)
+		p := k.producer("a")
+		for tries := 1; ; tries++ {
+			k.settle(c, event.Retry(ds[0].Token, 0, tries))
+			if p.Produce(handling(begun, ds[1]), textEvent("more")) == nil {
+				break
+			}
+			require.Less(t, tries, 10)
+			ds[0] = k.receive(c, 1)[0]
+		}
 	})
 }
 
@@ -325,16 +445,18 @@ func TestLiveness(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				var runs atomic.Int64
+				grow := tree(c.topics, c.fan, c.depth)
 				for _, topic := range c.topics {
 					for range c.members {
-						w := worker{k, k.join("g-"+topic, topic), tree(c.topics, c.fan, c.depth), 4, &runs}
+						c := k.subscribe(event.Subscription{Group: "g-" + topic, Topics: []string{topic}, InFlight: 4})
+						w := worker{k, c, grow, 4, &runs}
 						go w.run(ctx)
 					}
 				}
 				for range c.roots {
 					k.produce(c.topics[0], event.New("/tree", "node", nil))
 				}
-				quiet, stop := context.WithTimeout(ctx, 10*time.Hour)
+				quiet, stop := context.WithTimeout(ctx, 10*time.Minute)
 				defer stop()
 				require.NoError(t, k.Quiet(quiet))
 				want, level := 0, 1

@@ -87,7 +87,7 @@ func (g *group) hand(m *consumer, t event.Token) *slot {
 		return nil
 	}
 	s := &g.slots.all[i]
-	if s.gen != t[1] || s.gen == 0 || s.owner != m.id {
+	if s.gen != t[1] || s.owner != m.id { // nobody has the id 0
 		return nil
 	}
 	return s

@@ -220,6 +220,19 @@ func TestHeapAfterManyEvents(t *testing.T) {
 	wg.Wait()
 }
 
+// What is settled is let go at once, not when its place is needed again.
+func TestHeapLetsGoOfSettledEvents(t *testing.T) {
+	k := newKit(t)
+	c := k.join("g", "t")
+	before := heap()
+	for range 20 {
+		k.produce("t", event.New("/s", "t", make([]byte, 1<<20)))
+	}
+	k.settleSome(c, 20, func(d event.Delivery) event.Settlement { return event.Ack(d.Token) })
+	require.Less(t, int64(heap())-int64(before), int64(1<<20))
+	require.NoError(t, c.Close(context.Background()))
+}
+
 // A burst that piles up and is worked off leaves nothing behind either.
 func TestHeapAfterABurst(t *testing.T) {
 	const burst = 20000

@@ -23,7 +23,7 @@ type topic struct {
 	closed bool
 	queues []*queue // one for each group; the slice is never changed, only replaced
 	offset int64    // of the event accepted last
-	room   int      // events that may come before the bounds are looked at again
+	room   int      // events that may come before the bounds are looked at again; 0 while publishers are in line
 	line   []*blockedPublisher
 	ring   ring
 }
@@ -126,7 +126,7 @@ func (t *topic) produce(ctx context.Context, b *batch) (int, error) {
 		t.mu.Unlock()
 		return 0, event.ErrClosed
 	}
-	if len(b.events) > t.room || len(t.line) > 0 || b.only != nil {
+	if len(b.events) > t.room || b.only != nil {
 		return t.produceTight(ctx, b) // unlocks
 	}
 	t.room -= len(b.events)
