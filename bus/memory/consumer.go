@@ -60,6 +60,7 @@ func (m *consumer) Receive(ctx context.Context, buf []event.Delivery) (int, erro
 	for {
 		g.mu.Lock()
 		if m.state != memberOpen || g.gone {
+			m.passOn() // what m may have been woken for
 			g.mu.Unlock()
 			return 0, event.ErrClosed
 		}
@@ -364,9 +365,9 @@ func (m *consumer) Close(ctx context.Context) error {
 	}
 	m.state = memberClosing
 	m.ended = make(chan struct{}, 1)
+	m.stopReceive() // first, so that nobody counts on m
 	m.giveBackAll(stateFetched)
 	m.giveBackAll(stateHeld)
-	m.stopReceive()
 	running := m.begun > 0
 	g.mu.Unlock()
 	if running && !m.awaitBegun(ctx) {

@@ -53,6 +53,18 @@ func TestCloseGivesBackAtOnceWhatNobodyRuns(t *testing.T) {
 	})
 }
 
+func TestCloseEndsAReceiveThatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		c := k.join("g", "t")
+		receiving := make(chan error, 1)
+		go func() { receiving <- second(c.Receive(context.Background(), make([]event.Delivery, 1))) }()
+		synctest.Wait()
+		require.NoError(t, c.Close(t.Context()))
+		require.ErrorIs(t, <-receiving, event.ErrClosed)
+	})
+}
+
 func TestHoldDuringCloseGivesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)

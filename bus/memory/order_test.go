@@ -72,6 +72,14 @@ func TestMemberIsWokenForItsKey(t *testing.T) {
 			got := k.goReceive(a)
 			other := k.goReceive(b)
 			synctest.Wait()
+			k.texts("t", "anybody's")
+			select {
+			case <-got:
+				got = k.goReceive(a)
+			case <-other:
+				other = k.goReceive(b)
+			}
+			synctest.Wait()
 			k.texts("t", "k:2")
 			require.Equal(t, "k:2", string((<-got).Event.Data()))
 			k.texts("t", "anybody's")
@@ -283,6 +291,47 @@ func TestWokenMemberWhoseHandIsFull(t *testing.T) {
 	}
 }
 
+// A wake-up that goes to a member that is closed or crashes is passed on.
+func TestWokenMemberThatIsClosed(t *testing.T) {
+	for i := range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			k := newKit(t)
+			a, b := k.join("g", "t"), k.join("g", "t")
+			first := k.goReceive(a)
+			synctest.Wait()
+			other := k.goReceive(b)
+			synctest.Wait()
+			k.texts("t", "1")
+			if i%2 == 0 {
+				k.Crash(a)
+			} else {
+				require.NoError(t, a.Close(t.Context()))
+			}
+			select {
+			case <-first: // it was faster
+			case <-other:
+			}
+		})
+	}
+}
+
+// What a closing member gives back wakes another, not the one that leaves.
+func TestClosedMemberWakesAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		a, b := k.join("g", "t"), k.join("g", "t")
+		k.texts("t", "1", "k:1")
+		k.receive(a, 2)
+		k.goReceive(a)
+		synctest.Wait()
+		first, other := k.goReceive(b), k.goReceive(k.join("g", "t"))
+		synctest.Wait()
+		require.NoError(t, a.Close(t.Context()))
+		<-first
+		<-other
+	})
+}
+
 // Members that wait are woken in turn.
 func TestMembersAreWokenInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -325,6 +374,7 @@ func TestLongestRetry(t *testing.T) {
 		c := k.join("g", "t")
 		k.texts("t", "1")
 		k.produce("t", textEvent("2").WithNotBefore(time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)))
+		time.Sleep(time.Second) // virtual
 		k.settle(c, event.Retry(k.receive(c, 1)[0].Token, math.MaxInt64, 1))
 		ctx, cancel := context.WithTimeout(t.Context(), 200*365*24*time.Hour)
 		defer cancel()
