@@ -12,6 +12,7 @@
 // Produce accepts it, and is kept until the last of them has settled it. Nothing is
 // on disk: what is unsettled when the channel is closed, or when the process ends,
 // is gone. An event is shared, never copied: its data was copied when it was made.
+// Topics are made when they are first named and stay until the channel is closed.
 //
 // A group exists from the moment when Consumer or EnsureGroup returned until
 // RemoveGroup; it outlives its members. A new group starts with what is produced
@@ -26,8 +27,9 @@
 // # Order
 //
 // Each topic has one order, the order of acceptance, which is that of
-// [event.Position]: lane 0, offsets from 1 without a gap. A group gets first
-// deliveries in that order.
+// [event.Position]: lane 0, offsets from 1 without a gap (those of ProduceTo are seen
+// by one group only). A group gets the events of a topic in that order, as long as
+// none of them has to wait and none went over a bound.
 //
 // Of a key, an event is delivered only when all earlier ones of that key have been
 // delivered; and while one of them is in the hand of a member, only to that member.
@@ -70,7 +72,9 @@
 // has to follow. A handler that publishes more than MaxOverBound events at once
 // needs a reserve that has room for them.
 //
-// A delivery that waits for room in hand does not count for Subscription.InFlight.
+// For that, whoever runs handlers has to go on receiving while deliveries in hand
+// wait for room: only then is known what is on its way. So they don't count for
+// Subscription.InFlight while they are held, and should not count for any window.
 //
 // Not subject to the bounds: the history that a new group starts with, and redriven
 // events, which the channel has already. Dead letters have a bound of their own,

@@ -72,8 +72,7 @@ func ExampleCapacity() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
 	err := publish(ctx, ch, "the second does not")
-	var full *event.FullError
-	if errors.As(err, &full) {
+	if full, ok := errors.AsType[*event.FullError](err); ok {
 		fmt.Printf("%s on %s has %d unsettled\n", full.Group, full.Topic, full.Waiting)
 	}
 	// Output: mailer on orders has 1 unsettled
