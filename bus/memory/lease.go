@@ -15,14 +15,6 @@ type lease struct {
 	wants *want // set when a publish found no room; belongs to Channel.passing
 }
 
-// want is what is known of a publish that found no room, at its last try.
-type want struct {
-	seen     uint64 // progress of the channel then
-	passedBy int64  // tries of others since
-	tooMany  bool   // events to go over the bound
-	barred   bool   // it would have gone too far over the bound
-}
-
 type leaseKey struct{}
 
 // Value returns the lease itself under its key.

@@ -1,8 +1,6 @@
 package memory
 
-import (
-	"github.com/leat-go/leat/event"
-)
+import "github.com/leat-go/leat/event"
 
 // state says where the event of a slot is.
 type state uint8
@@ -78,17 +76,4 @@ func (s *slots) shrink() {
 	if s.used == 0 && cap(s.all) > keepSlots {
 		s.all, s.free = nil, 0
 	}
-}
-
-// hand returns the slot that a token of m names, or nil when it isn't m's any more.
-func (g *group) hand(m *consumer, t event.Token) *slot {
-	i := t[0]
-	if i >= uint64(len(g.slots.all)) {
-		return nil
-	}
-	s := &g.slots.all[i]
-	if s.gen != t[1] || s.owner != m.id { // nobody has the id 0
-		return nil
-	}
-	return s
 }
