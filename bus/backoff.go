@@ -55,7 +55,7 @@ func (r Backoff) wait(n int) time.Duration {
 		limit *= 2
 	}
 	limit = min(limit, r.Max)
-	return rand.N(limit) + 1 //nolint:gosec // jitter
+	return rand.N(limit) + 1
 }
 
 // brief is the backoff of what is no failure of a handler: a full channel, a

@@ -56,7 +56,9 @@ type Bus struct {
 	codecs map[string]event.Codec // by media type
 	state  atomic.Int32
 
-	drained atomic.Bool // a Drain has looked for the last time
+	drained atomic.Bool        // a Drain has looked for the last time
+	outside context.Context    // ends when the Bus takes no more publishes from outside
+	refuse  context.CancelFunc // ends it
 
 	messages  sync.Map // reflect.Type → *message
 	producers sync.Map // topic → event.Producer
@@ -95,6 +97,7 @@ func New(c Config) *Bus {
 		names:  make(map[string]*message),
 		byName: make(map[string]*group),
 	}
+	b.outside, b.refuse = context.WithCancel(context.Background())
 	for _, codec := range c.Codecs {
 		b.codecs[mediaType(codec.ContentType())] = codec
 	}
@@ -107,6 +110,7 @@ func (b *Bus) is() state { return state(b.state.Load()) }
 // channel, else an error that says what is wrong: for readiness probes.
 func (b *Bus) Ready() error {
 	switch b.is() {
+	case stateStarted:
 	case stateNew, stateStarting:
 		return ErrNotStarted
 	case stateDraining, stateClosed:

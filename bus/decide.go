@@ -27,6 +27,7 @@ func (g *group) decide(it *item, err error) action {
 		return g.again(it, err, 0)
 	case errors.Is(err, event.ErrFull):
 		g.stall(StallRoom, err)
+		it.aside = true
 		return g.again(it, err, brief.wait(it.tried()))
 	}
 	verdict := event.VerdictOf(err)
@@ -91,7 +92,8 @@ func (g *group) conclude(it *item) action {
 	before, after := r.Watched()
 	if before {
 		if err := g.runBefore(it); err != nil {
-			return g.holdFor(it, stepBefore)
+			g.holdFor(it, stepBefore)
+			return actHold
 		}
 	}
 	if it.outcome.Kind == event.OutcomeRetried {
@@ -134,10 +136,13 @@ func (g *group) sendCollected(it *item) (act action, done bool) {
 		return g.failed(it, &invalidError{codePublish, err}, event.Verdict{Kind: event.FailedForGood}), false
 	case errors.Is(err, event.ErrFull):
 		g.stall(StallRoom, err)
+		g.holdFor(it, stepProduce)
+		it.aside = true
 	default:
 		g.stall(StallProduce, err)
+		g.holdFor(it, stepProduce)
 	}
-	return g.holdFor(it, stepProduce), false
+	return actHold, false
 }
 
 func (g *group) runBefore(it *item) (err error) {
@@ -148,11 +153,10 @@ func (g *group) runBefore(it *item) (err error) {
 }
 
 // holdFor keeps a delivery in hand to try a step again soon.
-func (g *group) holdFor(it *item, s step) action {
-	it.step = s
+func (g *group) holdFor(it *item, s step) {
+	it.step, it.aside = s, false
 	it.due = time.Now().Add(brief.wait(it.tried()))
 	g.consumer.Hold(it.d.Token, it.failures)
-	return actHold
 }
 
 // cause describes why a delivery becomes a dead letter, without its data.

@@ -46,9 +46,10 @@
 // and between the members of a group. Different keys run at the same time, as far as
 // there are workers.
 //
-// Room: what a group has in hand is bounded by [InFlight]. A Publish outside of
-// handlers waits while the channel has no room, until its context ends, and then says
-// who is behind: [event.FullError].
+// Room: what a group has in hand is bounded by [InFlight], but for deliveries that
+// wait for room in the channel: others have to be received to make that room. A
+// Publish outside of handlers waits while the channel has no room, until its context
+// ends or the Bus does; its error says who is behind: [event.FullError].
 //
 // # What is not promised
 //

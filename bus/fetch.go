@@ -57,7 +57,7 @@ func (g *group) waitRoom() (room int, open bool) {
 			}
 			fallthrough
 		default:
-			if room = g.window - g.inHand; room > 0 {
+			if room = g.room(); room > 0 {
 				g.mu.Unlock()
 				return room, true
 			}
@@ -156,15 +156,16 @@ func (g *group) accept(ds []event.Delivery, full bool) {
 
 // crowded reports whether ¾ of the window waits for retries. mu is held.
 func (g *group) crowded() bool {
-	if g.inHand*4 < g.limit*3 || g.held.Len() == 0 {
+	if (g.inHand-g.aside)*4 < g.limit*3 || g.held.Len() == 0 {
 		return false
 	}
 	return g.blocked()*4 >= g.limit*3
 }
 
-// blocked counts the items that are held or wait behind a held one. mu is held.
+// blocked counts the items that are held or wait behind a held one, without those
+// aside. mu is held.
 func (g *group) blocked() int {
-	n := 0
+	n := -g.aside
 	for _, it := range g.held {
 		n += line(it)
 	}
@@ -175,7 +176,7 @@ func (g *group) blocked() int {
 func (g *group) blockedRuns() int {
 	n := 0
 	for _, it := range g.held {
-		if it.step == stepRun {
+		if it.step == stepRun && !it.aside {
 			n++
 		}
 	}
@@ -209,7 +210,7 @@ func (g *group) giveBack(all bool) {
 		g.onError(err)
 		g.mu.Lock()
 		for _, it := range fronts {
-			g.held.add(it)
+			g.putHeld(it)
 		}
 		g.mu.Unlock()
 		g.pauseFetch()
@@ -238,10 +239,10 @@ func (g *group) pickKeys(all bool) (fronts []*item, back []event.Settlement) {
 		if !all && blocked*2 <= g.limit {
 			break
 		}
-		if it.step != stepRun {
+		if it.step != stepRun || it.aside && !all {
 			continue
 		}
-		g.held.remove(it)
+		g.unhold(it)
 		fronts = append(fronts, it)
 		blocked -= line(it)
 		back = append(back, g.retryOf(it))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/leat-go/leat/event"
 )
@@ -50,10 +51,12 @@ type group struct {
 	held     heldHeap
 	pending  []*item // decided, to be settled
 	inHand   int
+	aside    int // of these, held for want of room
 	window   int // most in hand now
 	idle     int // workers without work
 	waiting  bool
 	stalled  StallReason
+	warned   map[StallReason]time.Time
 	paused   bool
 	closing  bool
 	stopped  bool
@@ -69,6 +72,7 @@ func newGroup(b *Bus, name string) *group {
 		wire:     b.wireName(name),
 		handlers: make(map[string]*handler),
 		rest:     make(map[string]*handler),
+		warned:   make(map[StallReason]time.Time),
 	}
 }
 
@@ -89,7 +93,7 @@ func (g *group) add(types []string, fn event.Handler, s subscription) []error {
 		h.name = g.name + "/*"
 		for _, topic := range s.topics {
 			if g.rest[topic] != nil {
-				errs = append(errs, fmt.Errorf("two raw handlers for every type of topic %q: one handler for each, use another group", topic))
+				errs = append(errs, fmt.Errorf("two raw handlers for all types of topic %q: use another group", topic))
 			}
 			g.rest[topic] = h
 		}
@@ -252,16 +256,26 @@ func (g *group) trouble() error {
 	return fmt.Errorf("bus: group %q: %w", g.name, g.problem)
 }
 
-// stall notes why the group waits, and reports whether that is new.
+// warnEvery is how often the log tells at most that a group waits for one reason.
+const warnEvery = time.Minute
+
+// stall notes why the group waits, and tells it when that is new: it was not so, or
+// something was settled since.
 func (g *group) stall(why StallReason, err error) {
 	g.mu.Lock()
 	news := g.stalled != why
 	g.stalled = why
+	warn := news && time.Since(g.warned[why]) >= warnEvery
+	if warn {
+		g.warned[why] = time.Now()
+	}
 	g.mu.Unlock()
 	if !news {
 		return
 	}
-	g.b.log.Warn("bus: group waits", "group", g.wire, "reason", string(why), "error", err)
+	if warn {
+		g.b.log.Warn("bus: group waits", "group", g.wire, "reason", string(why), "error", err)
+	}
 	g.b.hooks.stalled(Stall{Group: g.name, Reason: why, Err: err})
 }
 
@@ -272,7 +286,7 @@ func (g *group) onLost(tokens []event.Token) {
 	defer g.mu.Unlock()
 	for _, it := range g.all {
 		if it.heapIndex > 0 && slices.Contains(tokens, it.d.Token) {
-			g.held.remove(it)
+			g.unhold(it)
 			g.complete(it)
 		}
 	}

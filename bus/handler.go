@@ -68,7 +68,7 @@ func recovering(next event.Handler) event.Handler {
 }
 
 func recovered(err *error) {
-	if v := recover(); v != nil {
+	if v := recover(); v != nil { //nolint:revive // it is what is deferred
 		*err = &PanicError{Value: v, Stack: debug.Stack()}
 	}
 }

@@ -5,16 +5,31 @@ import "container/heap"
 // heldHeap are the items that wait in hand for their time, earliest first.
 type heldHeap []*item
 
-func (h *heldHeap) add(it *item)    { heap.Push(h, it) }
-func (h *heldHeap) remove(it *item) { heap.Remove(h, it.heapIndex-1) }
+// putHeld lets an item wait until it is due. mu is held.
+func (g *group) putHeld(it *item) {
+	heap.Push(&g.held, it)
+	if it.aside {
+		g.aside++
+	}
+}
+
+// unhold takes an item out before or when it is due. mu is held.
+func (g *group) unhold(it *item) {
+	heap.Remove(&g.held, it.heapIndex-1)
+	if it.aside {
+		g.aside--
+		it.aside = false
+	}
+}
 
 // Len and the others are heap.Interface.
-func (h heldHeap) Len() int           { return len(h) }
-func (h heldHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h *heldHeap) Len() int           { return len(*h) }
+func (h *heldHeap) Less(i, j int) bool { return (*h)[i].due.Before((*h)[j].due) }
 
-func (h heldHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].heapIndex, h[j].heapIndex = i+1, j+1
+func (h *heldHeap) Swap(i, j int) {
+	s := *h
+	s[i], s[j] = s[j], s[i]
+	s[i].heapIndex, s[j].heapIndex = i+1, j+1
 }
 
 // Push appends an item.

@@ -33,6 +33,7 @@ type item struct {
 	retryAt   time.Time // of the next attempt, when the outcome is a retry
 	released  bool      // that retry is not ours: the shutdown gives the delivery back
 	due       time.Time // when held
+	aside     bool      // held for want of room in the channel: it doesn't count for the window
 	heapIndex int       // in the heap of held items, from 1
 
 	next     *item // behind it: of the same key, or in the free list
@@ -99,12 +100,17 @@ func (g *group) passOn(it *item) {
 	signal(g.wake)
 }
 
+// room returns how many more deliveries the window has room for. What waits for room
+// in the channel doesn't count: that room can come only from deliveries that are
+// still to be received. mu is held.
+func (g *group) room() int { return g.window - g.inHand + g.aside }
+
 // roomMade wakes the fetcher when it is worth it. mu is held.
 func (g *group) roomMade() {
 	if !g.waiting {
 		return
 	}
-	room, starving := g.window-g.inHand, g.ready.len() == 0
+	room, starving := g.room(), g.ready.len() == 0
 	switch {
 	case room >= max(1, g.window/4), room > 0 && starving:
 	case starving && g.idle > 0 && g.window < g.limit: // to widen the window

@@ -61,7 +61,7 @@ func (g *group) collectWork(spare []*item) (batch []*item, wait time.Duration, s
 
 // due lets a held item go on. mu is held.
 func (g *group) due(it *item) {
-	g.held.remove(it)
+	g.unhold(it)
 	if it.step == stepSettle {
 		g.pending = append(g.pending, it)
 		return

@@ -27,7 +27,7 @@ func (t *keyTable) add(it *item) bool {
 			return false
 		}
 	}
-	it.bucket = int32(i) + 1 //nolint:gosec // below keyBuckets
+	it.bucket = int32(i) + 1
 	it.last = it
 	it.inBucket = t.buckets[i]
 	t.buckets[i] = it

@@ -69,7 +69,8 @@ func (b *Bus) claim(m *message) *message {
 	case owner.goType == m.goType:
 		return owner
 	default:
-		return &message{goType: m.goType, err: fmt.Errorf("bus: Go types %v and %v are both called %q: give one another name with a method EventType() string", owner.goType, m.goType, m.typ)}
+		return &message{goType: m.goType, err: fmt.Errorf("bus: Go types %v and %v are both called %q: "+
+			"give one another name with a method EventType() string", owner.goType, m.goType, m.typ)}
 	}
 }
 

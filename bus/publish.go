@@ -263,8 +263,12 @@ func (p *publishing) override(e event.Event) event.Event {
 // outside and a Drain has looked for the last time, the events may be accepted but
 // nobody waits for them.
 func (b *Bus) sendFrom(ctx context.Context, topic string, events []event.Event) error {
-	err := b.send(ctx, topic, "", events)
-	if !b.drained.Load() || b.runs(ctx) {
+	if b.runs(ctx) {
+		return b.send(ctx, topic, "", events)
+	}
+	o := &outsider{Context: ctx, b: b}
+	err := o.end(b.send(o, topic, "", events))
+	if !b.drained.Load() {
 		return err
 	}
 	some, partly := errors.AsType[*event.ProduceError](err)

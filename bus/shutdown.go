@@ -56,6 +56,7 @@ func (b *Bus) beginClosing() (*closing, bool) {
 func (b *Bus) shutdown(ctx context.Context) error {
 	b.awaitStart(ctx)
 	was := state(b.state.Swap(int32(stateClosed)))
+	b.refuse()
 	hard, cancel := graced(ctx, b.cfg.CancelGrace)
 	defer cancel()
 	var errs []error
@@ -179,7 +180,7 @@ func (g *group) dropHeld() {
 	var keep []*item
 	for g.held.Len() > 0 {
 		it := g.held[0]
-		g.held.remove(it)
+		g.unhold(it)
 		if it.step == stepSettle {
 			keep = append(keep, it)
 			continue
@@ -188,7 +189,7 @@ func (g *group) dropHeld() {
 	}
 	for _, it := range keep {
 		it.due = time.Time{}
-		g.held.add(it)
+		g.putHeld(it)
 	}
 }
 
@@ -259,6 +260,7 @@ func (b *Bus) Drain(ctx context.Context) error {
 		}
 		return b.Shutdown(ctx)
 	}
+	b.refuse()
 	left := b.settleAll(ctx)
 	if left == nil {
 		// A publish from outside may have passed the state before it changed. Either it

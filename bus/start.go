@@ -116,7 +116,7 @@ func (b *Bus) configMistakes() []error {
 	if b.cfg.App != "" {
 		errs = append(errs, checkName("App", b.cfg.App))
 		if strings.Contains(b.cfg.App, ".") {
-			errs = append(errs, fmt.Errorf("App %q: '.' separates the App from the group", b.cfg.App))
+			errs = append(errs, fmt.Errorf("Config.App %q: '.' separates the App from the group", b.cfg.App))
 		}
 	}
 	if slices.Contains(b.cfg.Middleware, nil) {
@@ -156,7 +156,7 @@ func (g *group) check(ctx context.Context) []error {
 func (g *group) checkTopic(topic string, gives event.Guarantees) []error {
 	var errs []error
 	if gives.Durable && g.b.cfg.App == "" {
-		errs = append(errs, fmt.Errorf("group %q: Config.App is empty: on %s the group needs the application's name", g.name, gives.Channel))
+		errs = append(errs, fmt.Errorf("group %q: Config.App is empty: %s needs the application's name", g.name, gives.Channel))
 	}
 	from := g.said.from
 	if from != nil && (from.Kind == event.StartOldest || from.Kind == event.StartSince) && !gives.History {

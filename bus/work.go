@@ -106,7 +106,7 @@ func (g *group) hold(it *item) {
 		g.complete(it) // went back when it was held
 		return
 	}
-	g.held.add(it)
+	g.putHeld(it)
 	if it.heapIndex == 1 {
 		signal(g.kick)
 	}
@@ -190,7 +190,10 @@ func (w *worker) attempt(ctx context.Context, it *item) action {
 	took := time.Since(started)
 	act := g.decide(it, err)
 	if act != actDrop {
-		g.b.hooks.attempted(r, AttemptEnd{Info: r.Info, Group: g.name, Handler: it.h.name, Outcome: it.outcome.Kind, Err: err, Started: started, Took: took})
+		g.b.hooks.attempted(r, AttemptEnd{
+			Info: r.Info, Group: g.name, Handler: it.h.name,
+			Outcome: it.outcome.Kind, Err: err, Started: started, Took: took,
+		})
 	}
 	return act
 }

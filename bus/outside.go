@@ -1,0 +1,82 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/leat-go/leat/event"
+)
+
+// outsider is the context of a publish that comes from no handler: it ends with the
+// publisher's own, and when the Bus takes no more publishes. So nobody waits for
+// room that will not come. What that needs is made only when somebody asks for Done.
+type outsider struct {
+	context.Context // the publisher's
+
+	b      *Bus
+	merged atomic.Pointer[merged]
+}
+
+type merged struct {
+	context.Context
+
+	cancel context.CancelCauseFunc
+	stop   func() bool
+}
+
+// Done returns a channel that is closed at either end.
+func (o *outsider) Done() <-chan struct{} { return o.both().Done() }
+
+// Err returns why the context ended, or nil.
+func (o *outsider) Err() error {
+	if m := o.merged.Load(); m != nil {
+		return m.Err()
+	}
+	if err := o.Context.Err(); err != nil {
+		return err
+	}
+	return o.b.outside.Err()
+}
+
+// Value lets the standard library find the merged context once it is made.
+func (o *outsider) Value(key any) any {
+	if m := o.merged.Load(); m != nil {
+		return m.Context.Value(key)
+	}
+	return o.Context.Value(key)
+}
+
+func (o *outsider) both() context.Context {
+	if m := o.merged.Load(); m != nil {
+		return m
+	}
+	m := &merged{}
+	m.Context, m.cancel = context.WithCancelCause(o.Context)
+	if o.b.outside.Err() != nil {
+		m.cancel(event.ErrClosed)
+	}
+	m.stop = context.AfterFunc(o.b.outside, func() { m.cancel(event.ErrClosed) })
+	if !o.merged.CompareAndSwap(nil, m) {
+		m.end()
+	}
+	return o.merged.Load()
+}
+
+func (m *merged) end() {
+	m.stop()
+	m.cancel(context.Canceled)
+}
+
+// end releases what was made, and turns err into an [event.ErrClosed] when it was
+// the Bus that ended the wait.
+func (o *outsider) end(err error) error {
+	if err != nil && o.Context.Err() == nil && o.b.outside.Err() != nil && !errors.Is(err, event.ErrClosed) {
+		err = fmt.Errorf("%w: %w", event.ErrClosed, err)
+	}
+	if m := o.merged.Load(); m != nil {
+		m.end()
+	}
+	return err
+}
