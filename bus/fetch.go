@@ -127,12 +127,13 @@ func (g *group) pauseFetch() {
 }
 
 // accept takes deliveries in hand. full tells that the Receive filled its buffer:
-// then the window grows, when workers had nothing to do.
+// then the window grows, when workers ran out of work since the last.
 func (g *group) accept(ds []event.Delivery, full bool) {
 	g.mu.Lock()
-	if full && g.idle > 0 && g.window < g.limit {
+	if full && g.starved {
 		g.window = min(2*g.window, g.limit)
 	}
+	g.starved = false
 	if g.closing { // they go back with the consumer
 		g.mu.Unlock()
 		return

@@ -51,9 +51,10 @@ type group struct {
 	held     heldHeap
 	pending  []*item // decided, to be settled
 	inHand   int
-	aside    int // of these, held for want of room
-	window   int // most in hand now
-	idle     int // workers without work
+	aside    int  // of these, held for want of room
+	window   int  // most in hand now
+	idle     int  // workers without work
+	starved  bool // a worker ran out of work since the last Receive
 	waiting  bool
 	stalled  StallReason
 	warned   map[StallReason]time.Time

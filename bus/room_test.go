@@ -105,6 +105,34 @@ func TestFullTopicThatFeedsItself(t *testing.T) {
 	}
 }
 
+// A delivery that waits for room doesn't keep others out of the window: here the
+// room can only come from the second one.
+func TestWaitingForRoomLeavesTheWindowToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		var runs tally
+		b := bus.New(bus.Config{Channel: memory.New(memory.Capacity(2), memory.Reserve(0))})
+		bus.Subscribe(b, "slow", func(context.Context, Pong) error { <-gate; return nil })
+		bus.Subscribe(b, "small", func(ctx context.Context, p Ping) error {
+			runs.add(fmt.Sprint(p.Chain))
+			if p.Chain == 2 {
+				close(gate)
+				return nil
+			}
+			return b.Publish(ctx, Pong{})
+		}, bus.InFlight(1))
+		start(t, b)
+		publish(t, b, Pong{}) // with the next it fills the topic until the gate opens
+		publish(t, b, Pong{})
+		publish(t, b, Ping{Chain: 1})
+		publish(t, b, Ping{Chain: 2})
+		drain(t, b)
+		if got := fmt.Sprint(runs.names()); got != "[1 2]" {
+			t.Errorf("runs %v, want each event once", got)
+		}
+	})
+}
+
 // requireLittleOver checks that what went over bound and reserve is little.
 func requireLittleOver(t *testing.T, ch *memory.Channel) {
 	t.Helper()

@@ -62,6 +62,7 @@ func (g *group) exchange(it *item, act action) *item {
 			return nil
 		}
 		g.idle++
+		g.starved = true
 		g.roomMade()
 		g.mu.Unlock()
 		<-g.wake
