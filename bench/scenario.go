@@ -1,0 +1,98 @@
+package bench
+
+import "github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
+
+// Scenario is one kind of work, done by several sides.
+type Scenario struct {
+	Name  string
+	About string
+	Sides []Side // leat is the first
+}
+
+// Side is one way to do the work of a scenario.
+type Side struct {
+	Name string
+	Kind Kind
+	Goal float64 // for the ratio of its Kind; 0: none
+	Open func() (*Stream, error)
+}
+
+// Kind says what a side is to leat, and which ratio is told about it.
+type Kind int
+
+// The kinds of sides.
+const (
+	Leat  Kind = iota
+	Floor      // the work without a bus: leat's time by its own should be small
+	Peer       // another library: its time by leat's should be large
+)
+
+// Stream is a side that is ready for events.
+type Stream struct {
+	// Run sends n events and returns when all are handled and settled. Its error says
+	// how many were not.
+	Run func(n int) error
+	// Close ends the stream and its goroutines.
+	Close func() error
+}
+
+// Scenarios returns all of them.
+func Scenarios() []Scenario {
+	return []Scenario{
+		raw("raw", "256 bytes, one event per publish, one producer, one group, one worker",
+			Load{}, 1.3, 9),
+		typed(1.3, 2),
+		raw("parallel", "as raw, with four producers and four workers",
+			Load{Producers: 4, Workers: 4}, 0, 0),
+		raw("keyed", "as raw, with 1024 keys in order and four workers",
+			Load{Workers: 4, Keyed: true}, 0, 0),
+		raw("groups", "as raw, with three groups that all get every event",
+			Load{Groups: 3}, 0, 0),
+		raw("batch", "as raw, with 100 events per publish",
+			Load{Batch: 100}, 0, 0),
+		raw("chain", "as raw; the handler publishes one event to a second group",
+			Load{Chain: true}, 0, 0),
+		raw("retry", "as raw; the handler fails once for each event and is run again at once",
+			Load{Retry: true}, 0, 0),
+	}
+}
+
+// raw is a scenario of events whose data nobody looks into.
+func raw(name, about string, l Load, floor, peer float64) Scenario {
+	s := Scenario{name, about, []Side{
+		{"leat", Leat, 0, func() (*Stream, error) { return openLeat(l) }},
+	}}
+	if !l.Chain && !l.Retry { // a channel alone can do neither
+		s.Sides = append(s.Sides, Side{"channel", Floor, floor, func() (*Stream, error) { return openChannel(l) }})
+	}
+	for _, w := range gochannels {
+		if l.Keyed && !w.BlockPublishUntilSubscriberAck {
+			continue // keeps no order
+		}
+		s.Sides = append(s.Sides, Side{gochannelName(w), Peer, peer, func() (*Stream, error) { return openWatermill(l, w) }})
+	}
+	return s
+}
+
+// typed is the scenario of values that become JSON and values again.
+func typed(floor, peer float64) Scenario {
+	s := Scenario{"typed", "values of about 250 bytes of JSON, one producer, one group, one worker", []Side{
+		{"leat", Leat, 0, openLeatTyped},
+		{"json-2", Floor, floor, openJSONPipeline},
+		{"json-1", Floor, 0, openJSONAlone},
+	}}
+	for _, w := range gochannels {
+		s.Sides = append(s.Sides, Side{gochannelName(w), Peer, peer, func() (*Stream, error) { return openWatermillTyped(w) }})
+	}
+	return s
+}
+
+// gochannels are the configurations of Watermill's channel in memory. Those that
+// block have order and back-pressure, as leat has. The others have neither: each
+// publish starts goroutines and returns.
+var gochannels = []gochannel.Config{
+	{BlockPublishUntilSubscriberAck: true},
+	{BlockPublishUntilSubscriberAck: true, OutputChannelBuffer: 1024},
+	{},
+	{OutputChannelBuffer: 1024},
+}
