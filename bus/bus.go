@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,11 +61,11 @@ type Bus struct {
 	outside context.Context    // ends when the Bus takes no more publishes from outside
 	refuse  context.CancelFunc // ends it
 
-	messages  sync.Map // reflect.Type → *message
-	producers sync.Map // topic → event.Producer
+	messages  registry[reflect.Type, *message]
+	names     registry[string, *message] // by event type
+	producers registry[string, event.Producer]
 
 	mu       sync.Mutex // guards what follows; never held across a call
-	names    map[string]*message
 	groups   []*group
 	byName   map[string]*group
 	mistakes []error
@@ -94,7 +95,6 @@ func New(c Config) *Bus {
 		log:    c.Logger,
 		hooks:  sortHooks(c.Hooks),
 		codecs: make(map[string]event.Codec, len(c.Codecs)),
-		names:  make(map[string]*message),
 		byName: make(map[string]*group),
 	}
 	b.outside, b.refuse = context.WithCancel(context.Background())

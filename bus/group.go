@@ -64,6 +64,9 @@ type group struct {
 	receive  context.CancelFunc // of the Receive that runs
 	problem  error
 	settling int // tries of the settlements that don't reach the channel
+
+	latest     *handler // of handlers, by type
+	latestType string
 }
 
 func newGroup(b *Bus, name string) *group {
@@ -87,7 +90,7 @@ func (b *Bus) wireName(group string) string {
 
 // add puts a handler into the group and returns what is wrong with that.
 func (g *group) add(types []string, fn event.Handler, s subscription) []error {
-	h := &handler{base: fn, types: types, opts: s, retry: s.retry.withDefaults()}
+	h := &handler{g: g, base: fn, types: types, opts: s, retry: s.retry.withDefaults()}
 	errs := g.said.merge(s.group)
 	g.list = append(g.list, h)
 	if len(types) == 0 {
@@ -110,12 +113,19 @@ func (g *group) add(types []string, fn event.Handler, s subscription) []error {
 	return errs
 }
 
-// handlerFor returns who handles a delivery, or nil.
+// handlerFor returns who handles a delivery, or nil. Most are of the same type as
+// the one before. mu is held.
 func (g *group) handlerFor(d *event.Delivery) *handler {
-	if h := g.handlers[d.Event.Type()]; h != nil {
-		return h
+	typ := d.Event.Type()
+	if g.latest != nil && typ == g.latestType {
+		return g.latest
 	}
-	return g.rest[d.Topic]
+	h := g.handlers[typ]
+	if h == nil {
+		return g.rest[d.Topic]
+	}
+	g.latest, g.latestType = h, typ
+	return h
 }
 
 func (o *groupOptions) merge(n groupOptions) []error {

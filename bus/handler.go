@@ -10,6 +10,7 @@ import (
 
 // handler is one handler of a group, with all that is wrapped around it.
 type handler struct {
+	g     *group
 	name  string   // "group/type", for causes and hooks
 	types []string // empty: the rest of its topics
 	fn    event.Handler

@@ -58,12 +58,24 @@ func (g *group) take(d *event.Delivery) *item {
 
 // release puts an item back. mu is held.
 func (g *group) release(it *item) {
-	*it = item{next: g.free}
-	g.free = it
+	it.reset()
+	g.free, it.next = it, g.free
 	g.inHand--
 	if g.closing && g.inHand == 0 {
 		g.markEmpty()
 	}
+}
+
+// reset prepares an item for another delivery. Most were just handled: then only
+// what keeps memory alive, and what the next one relies on, has to be cleared.
+func (it *item) reset() {
+	if it.failures > 0 || it.tries > 0 || it.released || it.aside ||
+		it.outcome.Err != nil || it.settlement.Cause != nil || it.d.Err != nil {
+		*it = item{}
+		return
+	}
+	it.d.Event, it.h, it.run = event.Event{}, nil, nil
+	it.step, it.runs = stepRun, 0
 }
 
 // markEmpty tells that nothing is in hand any more. mu is held.

@@ -42,8 +42,8 @@ type (
 // messageOf returns what is known about a type; pointers are looked through. The
 // result is cached. Its err is set when the type can't be a message.
 func (b *Bus) messageOf(t reflect.Type) *message {
-	if m, ok := b.messages.Load(t); ok {
-		return m.(*message) //nolint:forcetypeassert // nothing else is stored
+	if m, ok := b.messages.get(t); ok {
+		return m
 	}
 	base := t
 	if base.Kind() == reflect.Pointer {
@@ -53,25 +53,17 @@ func (b *Bus) messageOf(t reflect.Type) *message {
 	if m.err == nil {
 		m = b.claim(m)
 	}
-	kept, _ := b.messages.LoadOrStore(t, m)
-	return kept.(*message) //nolint:forcetypeassert // nothing else is stored
+	return b.messages.getOrPut(t, m)
 }
 
 // claim takes the name for the type; of two types with one name the second errs.
 func (b *Bus) claim(m *message) *message {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	owner := b.names[m.typ]
-	switch {
-	case owner == nil:
-		b.names[m.typ] = m
-		return m
-	case owner.goType == m.goType:
+	owner := b.names.getOrPut(m.typ, m)
+	if owner.goType == m.goType {
 		return owner
-	default:
-		return &message{goType: m.goType, err: fmt.Errorf("bus: Go types %v and %v are both called %q: "+
-			"give one another name with a method EventType() string", owner.goType, m.goType, m.typ)}
 	}
+	return &message{goType: m.goType, err: fmt.Errorf("bus: Go types %v and %v are both called %q: "+
+		"give one another name with a method EventType() string", owner.goType, m.goType, m.typ)}
 }
 
 func (b *Bus) describe(t reflect.Type) *message {
@@ -194,9 +186,7 @@ func (b *Bus) topicOf(typ string) string {
 			return m.Topic
 		}
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if m := b.names[typ]; m != nil {
+	if m, ok := b.names.get(typ); ok {
 		return m.topic
 	}
 	return typ

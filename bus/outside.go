@@ -9,6 +9,26 @@ import (
 	"github.com/leat-go/leat/event"
 )
 
+// sendOutside is send for a publish that comes from no handler. It returns
+// [event.ErrClosed] when the Bus ended the wait.
+func (b *Bus) sendOutside(ctx context.Context, topic string, events []event.Event) error {
+	var err error
+	if ctx == context.Background() { // frequent, and nothing but the Bus ends it
+		err = b.produce(b.outside, topic, events)
+	} else {
+		o := &outsider{Context: ctx, b: b}
+		err = b.produce(o, topic, events)
+		o.end()
+	}
+	if err != nil && ctx.Err() == nil && b.outside.Err() != nil && !errors.Is(err, event.ErrClosed) {
+		err = fmt.Errorf("%w: %w", event.ErrClosed, err)
+	}
+	if len(b.hooks.publish) > 0 {
+		b.tellPublished(ctx, topic, "", events, err)
+	}
+	return err
+}
+
 // outsider is the context of a publish that comes from no handler: it ends with the
 // publisher's own, and when the Bus takes no more publishes. So nobody waits for
 // room that will not come. What that needs is made only when somebody asks for Done.
@@ -69,14 +89,9 @@ func (m *merged) end() {
 	m.cancel(context.Canceled)
 }
 
-// end releases what was made, and turns err into an [event.ErrClosed] when it was
-// the Bus that ended the wait.
-func (o *outsider) end(err error) error {
-	if err != nil && o.Context.Err() == nil && o.b.outside.Err() != nil && !errors.Is(err, event.ErrClosed) {
-		err = fmt.Errorf("%w: %w", event.ErrClosed, err)
-	}
+// end releases what was made.
+func (o *outsider) end() {
 	if m := o.merged.Load(); m != nil {
 		m.end()
 	}
-	return err
 }

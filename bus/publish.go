@@ -134,7 +134,7 @@ func (b *Bus) accepts(ctx context.Context) error {
 // runs reports whether ctx is the context of a handler of this Bus.
 func (b *Bus) runs(ctx context.Context) bool {
 	r := runOf(ctx)
-	return r != nil && r.g.b == b
+	return r != nil && r.h.g.b == b
 }
 
 // outbox returns where a publish under ctx is collected, or nil. What a handler
@@ -143,7 +143,7 @@ func (b *Bus) outbox(ctx context.Context, now bool) event.Outbox {
 	if now {
 		return nil
 	}
-	if r := runOf(ctx); r != nil && r.g.b != b {
+	if r := runOf(ctx); r != nil && r.h.g.b != b {
 		return nil
 	}
 	return event.OutboxFrom(ctx)
@@ -266,8 +266,7 @@ func (b *Bus) sendFrom(ctx context.Context, topic string, events []event.Event) 
 	if b.runs(ctx) {
 		return b.send(ctx, topic, "", events)
 	}
-	o := &outsider{Context: ctx, b: b}
-	err := o.end(b.send(o, topic, "", events))
+	err := b.sendOutside(ctx, topic, events)
 	if !b.drained.Load() {
 		return err
 	}
@@ -289,14 +288,19 @@ func (b *Bus) sendFrom(ctx context.Context, topic string, events []event.Event) 
 // send produces events and tells the hooks. group is the one whose handler
 // published them, or "".
 func (b *Bus) send(ctx context.Context, topic, group string, events []event.Event) error {
-	p, err := b.producer(ctx, topic)
-	if err == nil {
-		err = p.Produce(ctx, events...)
-	}
+	err := b.produce(ctx, topic, events)
 	if len(b.hooks.publish) > 0 {
 		b.tellPublished(ctx, topic, group, events, err)
 	}
 	return err
+}
+
+func (b *Bus) produce(ctx context.Context, topic string, events []event.Event) error {
+	p, err := b.producer(ctx, topic)
+	if err != nil {
+		return err
+	}
+	return p.Produce(ctx, events...)
 }
 
 func (b *Bus) tellPublished(ctx context.Context, topic, group string, events []event.Event, err error) {
@@ -320,8 +324,8 @@ func failureAt(err *event.ProduceError, i int) error {
 }
 
 func (b *Bus) producer(ctx context.Context, topic string) (event.Producer, error) {
-	if p, ok := b.producers.Load(topic); ok {
-		return p.(event.Producer), nil //nolint:forcetypeassert // nothing else is stored
+	if p, ok := b.producers.get(topic); ok {
+		return p, nil
 	}
 	if err := checkName("topic", topic); err != nil {
 		return nil, err
@@ -330,6 +334,5 @@ func (b *Bus) producer(ctx context.Context, topic string) (event.Producer, error
 	if err != nil {
 		return nil, fmt.Errorf("topic %q: %w", topic, err)
 	}
-	b.producers.Store(topic, p)
-	return p, nil
+	return b.producers.getOrPut(topic, p), nil
 }

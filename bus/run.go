@@ -13,12 +13,11 @@ import (
 type run struct {
 	event.Attempt
 
-	g *group
 	h *handler
 
 	mu        sync.Mutex // the handler may publish from several goroutines
 	over      bool       // the handler returned
-	ordinal   int
+	ordinal   int32
 	collected []outgoing
 }
 
@@ -51,7 +50,7 @@ func (r *run) deriveID() string {
 	r.ordinal++
 	r.mu.Unlock()
 	cause := r.Info.Event
-	return event.DerivedID(r.g.wire, cause.Source(), cause.ID(), n)
+	return event.DerivedID(r.h.g.wire, cause.Source(), cause.ID(), int(n))
 }
 
 var errOver = errors.New("bus: publish under the context of a handler that has returned")
@@ -95,7 +94,7 @@ func (r *run) end(keep bool) {
 func (r *run) produce(ctx context.Context) error {
 	for len(r.collected) > 0 {
 		out := &r.collected[0]
-		if err := r.g.b.send(ctx, out.topic, r.g.name, out.events); err != nil {
+		if err := r.h.g.b.send(ctx, out.topic, r.h.g.name, out.events); err != nil {
 			out.events = remaining(out.events, err)
 			return err
 		}

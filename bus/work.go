@@ -26,6 +26,7 @@ const slabSize = 16
 type worker struct {
 	g    *group
 	slab []run
+	used int // of the slab
 }
 
 // workLoop takes one item at a time, so that a finished one never waits behind the
@@ -167,7 +168,7 @@ var (
 func (w *worker) attempt(ctx context.Context, it *item) action {
 	g := w.g
 	r := w.newRun()
-	r.g, r.h = g, it.h
+	r.h = it.h
 	r.Context, r.Outbox = ctx, r
 	it.runs++
 	d := &it.d
@@ -206,12 +207,11 @@ func (r *run) call() (err error) {
 }
 
 func (w *worker) newRun() *run {
-	if len(w.slab) == 0 {
-		w.slab = make([]run, slabSize)
+	if w.used == len(w.slab) {
+		w.slab, w.used = make([]run, slabSize), 0
 	}
-	r := &w.slab[0]
-	w.slab = w.slab[1:]
-	return r
+	w.used++
+	return &w.slab[w.used-1]
 }
 
 // detached returns the run's context without its end: for what must be finished.

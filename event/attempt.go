@@ -37,9 +37,22 @@ type Attempt struct {
 	Info   Info
 	Outbox Outbox // where a publish under this context goes, unless a nearer one was set
 
+	slots *slots // what few handlers use
+}
+
+// slots is what a handler or a middleware left for those around it.
+type slots struct {
 	result *Result
 	before []func(context.Context, Outcome) error
 	after  []func(context.Context, Outcome)
+}
+
+// own returns the slots, which only the handler's goroutine may use.
+func (a *Attempt) own() *slots {
+	if a.slots == nil {
+		a.slots = new(slots)
+	}
+	return a.slots
 }
 
 type attemptKey struct{}

@@ -38,34 +38,42 @@ func OnOutcome(ctx context.Context, before func(context.Context, Outcome) error,
 	if a == nil {
 		return ErrNotHandling
 	}
+	s := a.own()
 	if before != nil {
-		a.before = append(a.before, before)
+		s.before = append(s.before, before)
 	}
 	if after != nil {
-		a.after = append(a.after, after)
+		s.after = append(s.after, after)
 	}
 	return nil
 }
 
 // Watched reports whether somebody registered for the outcome.
-func (a *Attempt) Watched() (before, after bool) { return len(a.before) > 0, len(a.after) > 0 }
+func (a *Attempt) Watched() (before, after bool) {
+	if a.slots == nil {
+		return false, false
+	}
+	return len(a.slots.before) > 0, len(a.slots.after) > 0
+}
 
 // RunBefore runs the functions for before that did not run yet, up to the first
 // error; the next call goes on with the one that failed.
 func (a *Attempt) RunBefore(ctx context.Context, o Outcome) error {
-	for len(a.before) > 0 {
-		if err := a.before[0](ctx, o); err != nil {
+	s := a.own()
+	for len(s.before) > 0 {
+		if err := s.before[0](ctx, o); err != nil {
 			return err
 		}
-		a.before = a.before[1:]
+		s.before = s.before[1:]
 	}
 	return nil
 }
 
 // RunAfter runs the functions for after.
 func (a *Attempt) RunAfter(ctx context.Context, o Outcome) {
-	for _, f := range a.after {
+	s := a.own()
+	for _, f := range s.after {
 		f(ctx, o)
 	}
-	a.after = nil
+	s.after = nil
 }

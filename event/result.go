@@ -16,15 +16,15 @@ func SetResult(ctx context.Context, contentType string, data []byte) error {
 	if a == nil {
 		return ErrNotHandling
 	}
-	a.result = &Result{ContentType: contentType, Data: data}
+	a.own().result = &Result{ContentType: contentType, Data: data}
 	return nil
 }
 
 // ResultOf returns the result that was set in this attempt, and whether there is one.
 func ResultOf(ctx context.Context) (Result, bool) {
 	a := attemptOf(ctx)
-	if a == nil || a.result == nil {
+	if a == nil || a.slots == nil || a.slots.result == nil {
 		return Result{}, false
 	}
-	return *a.result, true
+	return *a.slots.result, true
 }

@@ -6,6 +6,9 @@ import (
 	"sync/atomic"
 )
 
+// apart keeps words that different processors write off each other's cache lines.
+type apart [64]byte
+
 // queue is what one group is owed of one topic.
 type queue struct {
 	t     *topic
@@ -15,7 +18,7 @@ type queue struct {
 
 	in inbox
 
-	_       [64]byte // the writer's and the readers' words apart
+	_       apart
 	settled atomic.Int64
 
 	members  []*consumer // who receives from it
@@ -41,6 +44,7 @@ type group struct {
 
 	idle atomic.Int32 // members that wait for an event in Receive
 
+	_       apart // every publish reads idle
 	mu      sync.Mutex
 	gone    bool // the channel or the group was closed
 	queues  []*queue
@@ -48,7 +52,8 @@ type group struct {
 	slots   slots
 	lanes   lanes
 	delays  []int32 // heap of slots by due
-	leases  []lease
+	leases  []lease // a slab
+	leased  int     // of these
 	gen     uint64
 	crashed int // members
 

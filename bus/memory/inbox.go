@@ -17,6 +17,9 @@ func (en *entry) offset() int64             { return int64(en.mark >> 2) }
 func (en *entry) why() event.Mark           { return event.Mark(en.mark & 3) }
 func marked(off int64, m event.Mark) uint64 { return uint64(off)<<2 | uint64(m) }
 
+// spares is how many emptied segments an inbox keeps: a power of two.
+const spares = 16
+
 // segmentLen lets a segment fill an allocation of 2 KiB.
 const segmentLen = 85
 
@@ -27,18 +30,24 @@ type segment struct {
 
 // inbox is a queue with one writer at a time (who holds the topic) and one reader
 // at a time (who holds the group), joined by the atomic tail alone. It consists of
-// segments, so that it shrinks by itself; one emptied segment is kept for reuse.
+// segments, so that it shrinks by itself; a few emptied ones are kept for reuse.
 type inbox struct {
 	tail atomic.Int64 // entries ever published
 
 	last    *segment // the writer's
 	lastPos int
+	reused  uint8 // spares that the writer has looked at
+
+	_ apart
 
 	first    *segment // the reader's
 	firstPos int
 	taken    int64
+	emptied  uint8 // segments
 
-	spare atomic.Pointer[segment]
+	_ apart
+
+	spare [spares]atomic.Pointer[segment]
 }
 
 func (b *inbox) init() {
@@ -49,9 +58,11 @@ func (b *inbox) init() {
 // put writes an entry, which is seen by the reader after publish.
 func (b *inbox) put(en entry) {
 	if b.lastPos == segmentLen {
-		s := b.spare.Swap(nil)
+		s := b.spare[b.reused%spares].Swap(nil)
 		if s == nil {
 			s = new(segment)
+		} else {
+			b.reused++
 		}
 		b.last.next = s
 		b.last, b.lastPos = s, 0
@@ -71,7 +82,9 @@ func (b *inbox) take() entry {
 		s := b.first
 		b.first, b.firstPos = s.next, 0
 		s.next = nil
-		b.spare.Store(s)
+		if b.spare[b.emptied%spares].CompareAndSwap(nil, s) {
+			b.emptied++
+		}
 	}
 	place := &b.first.entries[b.firstPos]
 	en := *place

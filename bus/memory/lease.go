@@ -27,11 +27,11 @@ func (l *lease) Value(key any) any {
 
 // newLease returns a lease that was never used. The group is locked.
 func (g *group) newLease(m *consumer, t event.Token) *lease {
-	if len(g.leases) == 0 {
-		g.leases = make([]lease, leaseSlab)
+	if g.leased == len(g.leases) {
+		g.leases, g.leased = make([]lease, leaseSlab), 0
 	}
-	l := &g.leases[0]
-	g.leases = g.leases[1:]
+	l := &g.leases[g.leased]
+	g.leased++
 	l.m, l.token = m, t
 	return l
 }
