@@ -71,7 +71,8 @@ type Census interface {
 
 // Seeker is implemented by channels that can move a group without members.
 type Seeker interface {
-	// Seek lets a group begin anew at another place of a topic.
+	// Seek lets a group begin anew at another place of a topic. It refuses a group
+	// that has members there, and [ErrNoHistory] where there is none to go back to.
 	Seek(ctx context.Context, topic, group string, to Start) error
 }
 

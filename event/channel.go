@@ -38,9 +38,10 @@ type Producer interface {
 	// Order is kept per key within a call, and between calls of which one returned
 	// before the next began. Concurrent calls share batches. ctx ends the wait, not
 	// the write. Under a handler's context ([Handling]) it never waits for room: it
-	// returns [ErrFull], all or nothing; it still waits for the broker. NotBefore is
-	// honoured, refused with [ErrDelayTooLong] above the longest delay, and ignored
-	// when past. The slice is not kept.
+	// returns [ErrFull], all or nothing, or [ErrTooLarge] when so many events could
+	// never be taken at once; it still waits for the broker. NotBefore is honoured,
+	// refused with [ErrDelayTooLong] above the longest delay, and ignored when past.
+	// The slice is not kept.
 	Produce(ctx context.Context, events ...Event) error
 }
 
@@ -55,7 +56,8 @@ type Consumer interface {
 
 	// Begin is called before each run of a delivery. It returns the context of the
 	// run, whose end has the cause [ErrLeaseLost] or [ErrClosed]; or false when the
-	// delivery is no longer ours: drop it.
+	// delivery is no longer ours: drop it. What a run publishes late, after a Hold,
+	// is produced under the context of another Begin.
 	Begin(t Token) (context.Context, bool)
 
 	// Hold tells that a run ended without an outcome and the delivery waits in hand,
@@ -65,8 +67,11 @@ type Consumer interface {
 
 	// Settle ends deliveries. It may do I/O. nil means that all are recorded, to be
 	// flushed at the latest by Close; a *[SettleError] names the refused ones by
-	// index, [ErrLeaseLost] for a stale token; any other error means that none was
-	// recorded and Settle may be called again with the same.
+	// index: [ErrLeaseLost] for a stale token; [ErrFull] for a dead letter that finds
+	// no room, whose delivery is held then; [ErrNotSupported] for a Park where keys
+	// can't be parked and [ErrDelayTooLong] for a Retry after more than
+	// Guarantees.MaxRetry, whose deliveries stay as they are. Any other error means
+	// that none was recorded and Settle may be called again with the same.
 	Settle(ctx context.Context, s []Settlement) error
 
 	// Close is called once, when the shutdown begins. Deliveries that were not begun
@@ -74,7 +79,9 @@ type Consumer interface {
 	// are waited for until ctx ends; then their contexts are cancelled with
 	// [ErrClosed], they are waited for another Subscription.CancelGrace, and what is
 	// still not settled goes back. Begin, Hold and Settle may be called while Close
-	// waits; a delivery that is held then goes back at once.
+	// waits; a delivery that is held then goes back at once. What was not begun was
+	// not attempted; what was begun counts as an attempt. Close returns nil when
+	// everything in hand was settled or is back, also after ctx ended.
 	Close(ctx context.Context) error
 }
 

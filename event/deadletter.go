@@ -7,8 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// MaxCauseText is the longest text of a [Cause] and the longest stack, in bytes.
+// The longest strings of a [Cause], in bytes.
 const (
+	MaxCauseName  = 256 // code and handler
 	MaxCauseText  = 1 << 10
 	MaxCauseStack = 4 << 10
 )
@@ -16,17 +17,19 @@ const (
 // Cause says why an event became a dead letter. It never carries payload of its own
 // making, but the text of a handler's error is the handler's.
 type Cause struct {
-	Code          string // "handler", "permanent", "decode", "unknown-type", …, or the code of an [Error]
+	Code          string // "handler", "permanent", "decode", "unknown-type", …, or the code of an [Error]; at most MaxCauseName bytes
 	Text          string // at most MaxCauseText bytes
-	Handler       string // name of the handler: group and type
+	Handler       string // name of the handler: group and type; as long as Code
 	Attempts      int
 	Failures      int
 	FirstFailedAt time.Time
 	Stack         string // of a panic; at most MaxCauseStack bytes
 }
 
-// Bounded returns c with text and stack cut to their bounds, never within a rune.
+// Bounded returns c with all strings cut to their bounds, never within a rune.
 func (c Cause) Bounded() Cause {
+	c.Code = cut(c.Code, MaxCauseName)
+	c.Handler = cut(c.Handler, MaxCauseName)
 	c.Text = cut(c.Text, MaxCauseText)
 	c.Stack = cut(c.Stack, MaxCauseStack)
 	return c
@@ -58,7 +61,8 @@ type DeadLetter struct {
 // DeadLetters is implemented by channels whose dead letters can be looked at. All
 // dead letters belong to a topic and a group, and a redrive reaches that group only.
 type DeadLetters interface {
-	// DeadLetters yields the dead letters of a group on a topic, oldest first.
+	// DeadLetters yields the dead letters of a group on a topic, oldest first; none
+	// for a group or a topic that doesn't exist.
 	DeadLetters(ctx context.Context, topic, group string) iter.Seq2[DeadLetter, error]
 
 	// Redrive sends a dead letter again, marked as redriven, with its failures back

@@ -42,9 +42,10 @@ func TestLagUnsettled(t *testing.T) {
 func TestCauseBounded(t *testing.T) {
 	short := event.Cause{Code: "c", Text: "text", Handler: "h", Attempts: 1, Failures: 2, FirstFailedAt: noon, Stack: "stack"}
 	assert.Equal(t, short, short.Bounded())
-	exact := event.Cause{Text: strings.Repeat("a", event.MaxCauseText), Stack: strings.Repeat("a", event.MaxCauseStack)}
+	name := strings.Repeat("a", event.MaxCauseName)
+	exact := event.Cause{Code: name, Handler: name, Text: strings.Repeat("a", event.MaxCauseText), Stack: strings.Repeat("a", event.MaxCauseStack)}
 	assert.Equal(t, exact, exact.Bounded())
-	over := event.Cause{Text: exact.Text + "a", Stack: exact.Stack + "a"}
+	over := event.Cause{Code: name + "a", Handler: name + "a", Text: exact.Text + "a", Stack: exact.Stack + "a"}
 	assert.Equal(t, exact, over.Bounded())
 	for _, r := range []string{"é", "€", "😀"} {
 		for shift := range len(r) {

@@ -59,6 +59,7 @@ var (
 	givesBack     = need{"the channel can't give deliveries back", func(s *spec) bool { return s.Guarantees.GivesBack }}
 	retriesLater  = need{"the channel can't delay a retry", func(s *spec) bool { return s.Guarantees.GivesBack && s.Guarantees.MaxRetry != 0 }}
 	delays        = need{"the channel can't delay events", func(s *spec) bool { return s.Guarantees.MaxDelay != 0 }}
+	limitedRetry  = need{"a retry may have any delay", func(s *spec) bool { return s.Guarantees.MaxRetry >= 0 }}
 	attempts      = need{"the channel doesn't count attempts", func(s *spec) bool { return s.Guarantees.CountsAttempts }}
 	keepsFailures = need{"the channel doesn't keep failures", func(s *spec) bool { return s.Guarantees.KeepsFailures }}
 	history       = need{"the channel has no history", func(s *spec) bool { return s.Guarantees.History }}

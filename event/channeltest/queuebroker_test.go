@@ -60,6 +60,7 @@ const (
 	visibility   = 5 * time.Second
 	queueLatency = 5 * time.Millisecond
 	longestDelay = 15 * time.Minute
+	longestRetry = 12 * time.Hour
 )
 
 func newQueueBroker(fifo bool) *queueBroker {
@@ -97,7 +98,7 @@ func wholeSeconds(d time.Duration) time.Duration {
 
 func (b *queueBroker) guarantees() event.Guarantees {
 	return event.Guarantees{
-		Channel: "queue", OrderPerKey: b.fifo, Durable: true, MaxBytes: 1 << 20, MaxDelay: longestDelay, MaxRetry: 12 * time.Hour,
+		Channel: "queue", OrderPerKey: b.fifo, Durable: true, MaxBytes: 1 << 20, MaxDelay: longestDelay, MaxRetry: longestRetry,
 		RedeliveryHorizon: 4 * 24 * time.Hour, Lease: visibility, CountsAttempts: true, CountsGiveBacks: true, GivesBack: true,
 	}
 }
@@ -311,6 +312,9 @@ func (m *queueMember) Settle(ctx context.Context, ss []event.Settlement) error {
 			continue
 		case s.Kind == event.SettlePark:
 			failed[i] = event.ErrNotSupported
+			continue
+		case s.Kind == event.SettleRetry && s.After > longestRetry:
+			failed[i] = event.ErrDelayTooLong
 			continue
 		case s.Kind == event.SettleAck, s.Kind == event.SettleDead:
 			m.q.messages = slices.DeleteFunc(m.q.messages, func(x *message) bool { return x == d.m })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/leat-go/leat/event"
 )
@@ -239,6 +240,26 @@ var settleCases = []testCase{
 			m.ack(ds[0])
 			m.close()
 			e.join(group, topic).silent("all was acked")
+		},
+	},
+	{
+		name:    "RetryTooLong",
+		promise: "A retry after more than the longest delay is refused; the delivery stays in hand.",
+		needs:   []need{retriesLater, limitedRetry},
+		run: func(e *env) {
+			topic, group := e.topic("orders"), e.group("mailer")
+			m := e.join(group, topic)
+			e.produce(topic, keyed("a", 1, 1)...)
+			d := m.one()
+			m.begin(d)
+			err := m.settle(event.Retry(d.Token, e.Guarantees.MaxRetry+time.Second, 1))
+			var refused *event.SettleError
+			if !errors.As(err, &refused) || !errors.Is(refused.At(0), event.ErrDelayTooLong) {
+				e.fatalf("Settle with a Retry after more than %v returned %v, not ErrDelayTooLong", e.Guarantees.MaxRetry, err)
+			}
+			m.ack(d)
+			m.close()
+			e.join(group, topic).silent("it was acked")
 		},
 	},
 }
