@@ -54,13 +54,18 @@ func (b *Bus) beginClosing() (*closing, bool) {
 }
 
 func (b *Bus) shutdown(ctx context.Context) error {
-	b.awaitStart(ctx)
-	was := state(b.state.Swap(int32(stateClosed)))
-	b.refuse()
 	hard, cancel := graced(ctx, b.cfg.CancelGrace)
 	defer cancel()
+	s := b.awaitStart(ctx, hard)
+	was := state(b.state.Swap(int32(stateClosed)))
+	b.refuse()
 	var errs []error
-	if was != stateNew {
+	switch was {
+	case stateNew, stateClosed:
+	case stateStarting: // it will find that it is too late
+		errs = append(errs, errors.New("bus: Start still runs"))
+	case stateStarted, stateDraining:
+		<-s.done
 		errs = b.closeGroups(ctx, hard)
 		b.mu.Lock()
 		stop := b.stop
@@ -77,18 +82,26 @@ func (b *Bus) shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// awaitStart lets a Start that runs end first.
-func (b *Bus) awaitStart(ctx context.Context) {
+// awaitStart lets a Start that runs end first, and ends it when ctx ends.
+func (b *Bus) awaitStart(ctx, hard context.Context) *starting {
 	b.mu.Lock()
-	starting := b.starting
+	s := b.starting
 	b.mu.Unlock()
-	if starting == nil {
-		return
+	if s == nil {
+		return nil
 	}
 	select {
-	case <-starting:
+	case <-s.done:
+		return s
 	case <-ctx.Done():
 	}
+	s.aborted.Store(true)
+	s.abort()
+	select {
+	case <-s.done:
+	case <-hard.Done():
+	}
+	return s
 }
 
 func (b *Bus) closeGroups(ctx, hard context.Context) []error {
@@ -255,7 +268,7 @@ func (e *LeftError) Unwrap() error { return e.Err }
 // waiting any longer.
 func (b *Bus) Drain(ctx context.Context) error {
 	if !b.state.CompareAndSwap(int32(stateStarted), int32(stateDraining)) {
-		if b.is() == stateNew {
+		if s := b.is(); s == stateNew || s == stateStarting {
 			return ErrNotStarted
 		}
 		return b.Shutdown(ctx)
