@@ -90,7 +90,9 @@ func (gobCodec) Encode(v any) ([]byte, error) {
 	return buf.Bytes(), err
 }
 
-func (gobCodec) Decode(data []byte, v any) error { return gob.NewDecoder(bytes.NewReader(data)).Decode(v) }
+func (gobCodec) Decode(data []byte, v any) error {
+	return gob.NewDecoder(bytes.NewReader(data)).Decode(v)
+}
 
 // The first codec is the one that publishes; what comes in is decoded by that of
 // its content type.
