@@ -26,7 +26,7 @@ func (g *group) decide(it *item, err error) action {
 		it.released = true
 		return g.again(it, err, 0)
 	case errors.Is(err, event.ErrFull):
-		g.stall(StallRoom, err)
+		g.stall(StallRoom, fullness(err))
 		it.aside = true
 		return g.again(it, err, brief.wait(it.tried()))
 	}
@@ -40,6 +40,15 @@ func (g *group) decide(it *item, err error) action {
 	case event.FailedForGood, event.Done, event.Failed:
 	}
 	return g.failed(it, err, verdict)
+}
+
+// fullness returns what a handler's error says about the room in the channel. Its
+// text is the handler's, so it is nothing for a log.
+func fullness(err error) error {
+	if full, ok := errors.AsType[*event.FullError](err); ok {
+		return full
+	}
+	return event.ErrFull
 }
 
 // failed decides about a failure: another attempt, or a dead letter.
