@@ -18,7 +18,9 @@ type Invoice struct{ Total int }
 
 // ledger is a small catalog: it knows invoices in version 2, whose total must not
 // be negative; version 1 called it Sum.
-type ledger struct{ known map[reflect.Type]event.Message }
+type ledger struct {
+	known map[reflect.Type]event.Message
+}
 
 func newLedger() ledger {
 	return ledger{map[reflect.Type]event.Message{
