@@ -114,6 +114,9 @@ func (g *group) conclude(it *item) action {
 			it.settlement = event.Release(it.d.Token)
 			return actSettle
 		}
+		if g.goesBack(it) {
+			return actSettle
+		}
 		g.consumer.Hold(it.d.Token, it.failures)
 		return actHold
 	}
@@ -124,6 +127,18 @@ func (g *group) conclude(it *item) action {
 		it.run = nil
 	}
 	return actSettle
+}
+
+// goesBack reports whether a delivery that waits for a retry goes back now, because
+// the group closes. It is not held then: held ones go back without their delay.
+func (g *group) goesBack(it *item) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.closing || !g.gives.GivesBack {
+		return false
+	}
+	it.settlement = g.retryOf(it)
+	return true
 }
 
 // sendCollected produces what the handler published; done is false when the

@@ -214,7 +214,8 @@ func (g *group) giveBack(all bool) {
 		return
 	}
 	err := g.consumer.Settle(g.ctx, back)
-	if err != nil && refusals(err) == nil { // none was recorded: they stay in hand
+	recorded := err == nil || refusals(err) != nil
+	if !recorded && !all { // they stay in hand; at the end they go back with the consumer
 		g.onError(err)
 		g.mu.Lock()
 		for _, it := range fronts {
@@ -224,7 +225,7 @@ func (g *group) giveBack(all bool) {
 		g.pauseFetch()
 		return
 	}
-	if len(g.b.hooks.settle) > 0 {
+	if recorded && len(g.b.hooks.settle) > 0 {
 		g.tellSettled(lines(fronts), refusals(err))
 	}
 	g.mu.Lock()

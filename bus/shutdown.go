@@ -139,10 +139,7 @@ func graced(ctx context.Context, d time.Duration) (context.Context, context.Canc
 // close ends the group: by hard whatever still runs.
 func (g *group) close(ctx, hard context.Context) error {
 	g.beginClosing()
-	select {
-	case <-g.fetched:
-	case <-ctx.Done():
-	}
+	g.awaitGiveBack(ctx)
 	closed := make(chan error, 1)
 	go func() { closed <- g.consumer.Close(ctx) }()
 	var err error
@@ -157,6 +154,23 @@ func (g *group) close(ctx, hard context.Context) error {
 	case <-hard.Done():
 	}
 	return errors.Join(err, g.stop())
+}
+
+// awaitGiveBack waits until the fetcher has given back what waits for retries, with
+// what is left of their delays: what is left to the consumer goes back without. That
+// takes a moment, which there is even when ctx has ended.
+func (g *group) awaitGiveBack(ctx context.Context) {
+	select {
+	case <-g.fetched:
+		return
+	case <-ctx.Done():
+	}
+	moment := time.NewTimer(g.b.cfg.CancelGrace / 4)
+	defer moment.Stop()
+	select {
+	case <-g.fetched:
+	case <-moment.C:
+	}
 }
 
 // beginClosing takes no more deliveries and forgets those that were not begun:
