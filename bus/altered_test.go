@@ -5,6 +5,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/leat-go/leat/bus"
 	"github.com/leat-go/leat/bus/memory"
@@ -143,6 +144,12 @@ func (w *witness) kinds() string {
 		}
 	}
 	return s
+}
+
+// pass lets virtual time pass, and what is due happen.
+func pass(d time.Duration) {
+	time.Sleep(d) // virtual
+	synctest.Wait()
 }
 
 type quieter interface {
