@@ -169,7 +169,10 @@ func TestPublishAfterTheHandlerReturned(t *testing.T) {
 			var w witness
 			var late context.Context
 			inBubble(t, bus.Config{Hooks: []any{&w}, KeepChannel: true}, func(b *bus.Bus) {
-				bus.Subscribe(b, "g", func(ctx context.Context, _ OrderPlaced) error { late = ctx; return answer })
+				bus.Subscribe(b, "g", func(ctx context.Context, _ OrderPlaced) error {
+					late = ctx //nolint:fatcontext // one event
+					return answer
+				})
 			}, func(t *testing.T, b *bus.Bus, ch *memory.Channel) {
 				publish(t, b, OrderPlaced{})
 				quiet(t, ch)

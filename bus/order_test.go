@@ -17,7 +17,6 @@ import (
 type keeping struct {
 	t       *testing.T
 	runs    tally
-	done    tally
 	running map[string]int // by key
 	next    map[string]int
 	together,

@@ -32,7 +32,7 @@ func (a *answers) handle(ctx context.Context, _ OrderPlaced) error {
 	if i < 0 {
 		return nil
 	}
-	if p, ok := a.give[i].(panicking); ok {
+	if p := (panicking{}); errors.As(a.give[i], &p) {
 		panic(p.value)
 	}
 	return a.give[i]
@@ -286,7 +286,7 @@ func TestPanics(t *testing.T) {
 	}, func(t *testing.T, b *bus.Bus, ch *memory.Channel) {
 		publish(t, b, OrderPlaced{})
 		quiet(t, ch)
-		if seen == nil || seen.Value != error(errBoom) || !strings.Contains(string(seen.Stack), "TestPanics") || !errors.Is(seen, errBoom) {
+		if seen == nil || seen.Value != errBoom || !strings.Contains(string(seen.Stack), "TestPanics") || !errors.Is(seen, errBoom) {
 			t.Errorf("the middleware saw %v", seen)
 		}
 		if c := letter(t, b, "handler").Cause; c.Code != "panic" || !strings.Contains(c.Stack, "TestPanics") {
