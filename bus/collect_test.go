@@ -77,6 +77,9 @@ func TestCollectedEvents(t *testing.T) {
 				if !slices.Equal(got, want) {
 					t.Errorf("ids %v, want %v", got, want)
 				}
+				if other := ids(w.published, "order-v2"); len(other) != 1 || other[0] != event.DerivedID("shop.g", "/shop", "cause-1", 2) {
+					t.Errorf("ids of another topic %v", other)
+				}
 				for _, p := range w.published[1:] {
 					if p.Group != "g" || p.Err != nil {
 						t.Errorf("published of group %q, error %v", p.Group, p.Err)

@@ -38,6 +38,9 @@ func TestLostLease(t *testing.T) {
 				if got := next(t, a.Channel, began); fmt.Sprint(got) != "[1 failures 0 at 1m0s]" {
 					t.Errorf("the other member got %v", got)
 				}
+				if len(w.attempts) > 0 {
+					t.Errorf("attempts %+v: a lost delivery has no outcome", w.attempts)
+				}
 				for _, s := range w.settled {
 					if s.Err == nil {
 						t.Errorf("settled %+v", s)
@@ -115,6 +118,32 @@ func TestShutdownWithoutGiveBack(t *testing.T) {
 		want := "[0 failures 1 at 1m0s 1 failures 1 at 1m0s 2 failures 1 at 1m0s 3 failures 0 at 1m0s]"
 		if fmt.Sprint(got) != want {
 			t.Errorf("left %v, want %s", got, want)
+		}
+	})
+}
+
+// Retries that can't be given back at the end go back with the consumer.
+func TestShutdownWithoutSettlements(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ch := memory.New()
+		a := &altered{Channel: ch, consumer: func(_ event.Subscription, c event.Consumer) (event.Consumer, error) {
+			return settler{c, func(context.Context, []event.Settlement) error { return errBoom }}, nil
+		}}
+		var w witness
+		b := bus.New(bus.Config{Channel: a, KeepChannel: true, Hooks: []any{&w}})
+		bus.Subscribe(b, "g", func(context.Context, Job) error { return event.RetryAfter(time.Hour, errBoom) })
+		start(t, b)
+		began := time.Now()
+		publish(t, b, Job{1})
+		synctest.Wait()
+		if err := b.Shutdown(t.Context()); err != nil || time.Since(began) > 0 {
+			t.Errorf("shutdown: %v after %v", err, time.Since(began))
+		}
+		if len(w.settled) > 0 {
+			t.Errorf("the hook was told of settlements: %s", w.kinds())
+		}
+		if got := fmt.Sprint(next(t, ch, began)); got != "[1 failures 1 at 0s]" {
+			t.Errorf("left %s", got)
 		}
 	})
 }

@@ -200,6 +200,11 @@ func TestTextOfAHandlersError(t *testing.T) {
 		if c := letter(t, b, "deep").Cause; len(c.Stack) > event.MaxCauseStack || len(c.Stack) < event.MaxCauseStack/2 {
 			t.Errorf("%d bytes of stack", len(c.Stack))
 		}
+		for _, s := range w.settled {
+			if len(s.Cause.Text) > event.MaxCauseText || len(s.Cause.Stack) > event.MaxCauseStack {
+				t.Errorf("the hook was told %d bytes of text and %d of stack", len(s.Cause.Text), len(s.Cause.Stack))
+			}
+		}
 		for _, a := range w.attempts {
 			if a.Group == "g" && !errors.Is(a.Err, long) {
 				t.Errorf("the hook was told %v", a.Err)
