@@ -93,5 +93,5 @@ func (p lateProducer) Produce(ctx context.Context, events ...event.Event) error 
 	close(p.c.entered)
 	<-p.c.enter
 	defer close(p.c.done)
-	return p.Producer.Produce(ctx, events...)
+	return p.Producer.Produce(context.WithoutCancel(ctx), events...) // the end of the wait comes too late for the write
 }
