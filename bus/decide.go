@@ -101,13 +101,14 @@ func (g *group) conclude(it *item) action {
 	before, after := r.Watched()
 	if before {
 		if err := g.runBefore(it); err != nil {
+			g.stall(StallBefore, err)
 			g.holdFor(it, stepBefore)
 			return actHold
 		}
 	}
 	if it.outcome.Kind == event.OutcomeRetried {
 		if after {
-			r.RunAfter(r.detached(), it.outcome)
+			r.runAfter(it.outcome)
 		}
 		it.run, it.step, it.due = nil, stepRun, it.retryAt
 		if it.released {

@@ -51,7 +51,7 @@ func (g *group) waitRoom() (room int, open bool) {
 			return 0, false
 		case g.paused:
 		case g.crowded():
-			if g.gives.GivesBack && g.blockedRuns() > 0 {
+			if g.canGiveBack() && g.blockedRuns() > 0 {
 				g.mu.Unlock()
 				return 0, true
 			}
@@ -115,7 +115,7 @@ func (g *group) waitClosing() {
 	g.mu.Lock()
 	closing := g.closing
 	if !closing {
-		g.problem = event.ErrClosed
+		g.receiving = problem{err: event.ErrClosed}
 	}
 	g.mu.Unlock()
 	if !closing {
@@ -157,10 +157,13 @@ func (g *group) accept(ds []event.Delivery, full bool) {
 			g.ready.push(it)
 		}
 	}
-	g.problem = nil
+	g.receiving = problem{}
 	g.mu.Unlock()
 	signal(g.wake)
 }
+
+// canGiveBack reports whether the channel takes deliveries back until a time.
+func (g *group) canGiveBack() bool { return g.gives.GivesBack && g.gives.MaxRetry != 0 }
 
 // crowded reports whether ¾ of the window waits for retries. mu is held.
 func (g *group) crowded() bool {

@@ -86,6 +86,7 @@ const (
 	StallRoom    StallReason = "room"    // what a handler published finds no room in the channel
 	StallDead    StallReason = "dead"    // the dead letters are full
 	StallSettle  StallReason = "settle"  // settlements don't reach the channel
+	StallBefore  StallReason = "before"  // a function that runs before the settlement fails
 	StallProduce StallReason = "produce" // what a handler published doesn't reach the channel
 )
 
