@@ -47,9 +47,10 @@
 // there are workers.
 //
 // Room: what a group has in hand is bounded by [InFlight], but for deliveries that
-// wait for room in the channel: others have to be received to make that room. A
-// Publish outside of handlers waits while the channel has no room, until its context
-// ends or the Bus does; its error says who is behind: [event.FullError].
+// wait for room in the channel, and those behind them in their key: others have to be
+// received to make that room. A Publish outside of handlers waits while the channel
+// has no room, until its context ends or the Bus does; its error says who is behind:
+// [event.FullError].
 //
 // # What is not promised
 //

@@ -51,7 +51,7 @@ type group struct {
 	held      heldHeap
 	pending   []*item // decided, to be settled
 	inHand    int
-	aside     int  // of these, held for want of room
+	aside     int  // of these, held for want of room, and behind such
 	window    int  // most in hand now
 	idle      int  // workers without work
 	starved   bool // a worker ran out of work since the last Receive

@@ -70,6 +70,8 @@ func TestVerdicts(t *testing.T) {
 		"permanent after errors": {give: []error{errBoom, errBoom, event.Permanent(errBoom)}, runs: 3, kinds: "dead", outcomes: "retried retried dead", code: "permanent", text: "permanent: boom", failures: 3},
 		"retry after counts":     {give: []error{event.RetryAfter(time.Hour, errBoom)}, opts: []bus.SubscribeOption{three}, runs: 3, kinds: "dead", outcomes: "retried retried dead", code: "handler", text: "retry after 1h0m0s: boom", failures: 3},
 		"postpone doesn't count": {give: append(many(event.Postpone(time.Hour, errBoom), 20), nil), opts: []bus.SubscribeOption{three}, runs: 21, kinds: "ack", outcomes: strings.Repeat("retried ", 20) + "acked"},
+		"full, but for good":     {give: []error{event.Permanent(fmt.Errorf("publish: %w", event.ErrFull))}, runs: 1, kinds: "dead", outcomes: "dead", code: "permanent", text: "permanent: publish: " + event.ErrFull.Error(), failures: 1},
+		"full, but later":        {give: []error{event.Postpone(time.Hour, fmt.Errorf("publish: %w", event.ErrFull)), nil}, runs: 2, kinds: "ack", outcomes: "retried acked"},
 		"full doesn't count":     {give: append(many(fmt.Errorf("publish: %w", event.ErrFull), 20), nil), opts: []bus.SubscribeOption{three}, runs: 21, kinds: "ack", outcomes: strings.Repeat("retried ", 20) + "acked"},
 		"reject":                 {give: []error{event.Reject(errBoom)}, runs: 1, kinds: "ack", outcomes: "rejected"},
 		"reject with a code":     {give: []error{event.Reject(errSold)}, runs: 1, kinds: "ack", outcomes: "rejected"},
