@@ -85,7 +85,7 @@ func (e *ProduceError) Error() string {
 			fmt.Fprintf(&b, "; and %d more", len(e.Failed)-i)
 			break
 		}
-		fmt.Fprintf(&b, "; [%d] %s: %v", f.Index, f.ID, f.Err)
+		fmt.Fprintf(&b, "; [%d] %q: %v", f.Index, f.ID, f.Err)
 		if f.Maybe {
 			b.WriteString(" (may be written)")
 		}
