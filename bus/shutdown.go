@@ -256,17 +256,18 @@ func (g *group) stop() error {
 
 // LeftError is returned by a Drain that did not end in time.
 type LeftError struct {
-	Groups  []Left
-	Unknown bool  // the channel can't tell what is left
-	Err     error // why the wait ended
+	Groups  []Left // with something left
+	Unknown bool   // the channel can't tell what is left
+	Err     error  // why the wait ended
 }
 
 // Left is what one group is owed on one topic.
 type Left struct {
-	Group, Topic string
-	Lag          event.Lag
+	Group, Topic string    // as it was subscribed; of the events
+	Lag          event.Lag // what is owed
 }
 
+// Error names what each group is still owed.
 func (e *LeftError) Error() string {
 	if e.Unknown {
 		return "bus: drain: the channel can't tell whether something is left"
