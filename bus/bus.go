@@ -62,6 +62,8 @@ type Bus struct {
 	outside context.Context    // ends when the Bus takes no more publishes from outside
 	refuse  context.CancelFunc // ends it
 
+	outsiders atomic.Pointer[outsiders]
+
 	messages  registry[reflect.Type, *message]
 	names     registry[string, *message] // by event type
 	producers registry[string, event.Producer]
