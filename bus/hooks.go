@@ -27,6 +27,18 @@ type Published struct {
 	Err   error       // it was not accepted
 }
 
+// DeliverHook is told about every delivery that a group received.
+type DeliverHook interface {
+	// OnDeliver is called before any handler sees the delivery.
+	OnDeliver(d Delivered)
+}
+
+// Delivered is a delivery that a group took in hand.
+type Delivered struct {
+	Group    string         // as it was subscribed
+	Delivery event.Delivery // as it was received
+}
+
 // AttemptHook is told about every run of a handler that ended with an outcome: all
 // but those whose delivery went to another member meanwhile.
 type AttemptHook interface {
@@ -98,6 +110,7 @@ const (
 
 type hooks struct {
 	publish []PublishHook
+	deliver []DeliverHook
 	attempt []AttemptHook
 	settle  []SettleHook
 	skip    []SkipHook
@@ -109,6 +122,7 @@ func sortHooks(values []any) hooks {
 	var h hooks
 	for _, v := range values {
 		known := collect(v, &h.publish)
+		known = collect(v, &h.deliver) || known
 		known = collect(v, &h.attempt) || known
 		known = collect(v, &h.settle) || known
 		known = collect(v, &h.skip) || known
@@ -131,6 +145,14 @@ func collect[H any](v any, list *[]H) bool {
 func (h *hooks) published(ctx context.Context, p Published) {
 	for _, f := range h.publish {
 		f.OnPublish(ctx, p)
+	}
+}
+
+func (h *hooks) delivered(group string, ds []event.Delivery) {
+	for _, f := range h.deliver {
+		for i := range ds {
+			f.OnDeliver(Delivered{group, ds[i]})
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -256,15 +257,9 @@ func (g *group) stop() error {
 
 // LeftError is returned by a Drain that did not end in time.
 type LeftError struct {
-	Groups  []Left // with something left
-	Unknown bool   // the channel can't tell what is left
-	Err     error  // why the wait ended
-}
-
-// Left is what one group is owed on one topic.
-type Left struct {
-	Group, Topic string    // as it was subscribed; of the events
-	Lag          event.Lag // what is owed
+	Groups  []GroupLag // with something left
+	Unknown bool       // the channel can't tell what is left
+	Err     error      // why the wait ended
 }
 
 // Error names what each group is still owed.
@@ -332,27 +327,15 @@ func (b *Bus) settleAll(ctx context.Context) error {
 		names[i] = g.wire
 	}
 	if err := quiescer.Quiet(ctx, names...); err != nil {
-		return &LeftError{Groups: b.left(ctx, groups), Err: err}
+		return &LeftError{Groups: b.left(ctx), Err: err}
 	}
 	return nil
 }
 
-// left counts what the groups are owed.
-func (b *Bus) left(ctx context.Context, groups []*group) []Left {
-	reporter, ok := b.cfg.Channel.(event.LagReporter)
-	if !ok {
-		return nil
-	}
+// left counts what the groups are owed, as far as it can be told.
+func (b *Bus) left(ctx context.Context) []GroupLag {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.cfg.CancelGrace)
 	defer cancel()
-	var all []Left
-	for _, g := range groups {
-		for _, topic := range g.topics {
-			lag, err := reporter.Lag(ctx, topic, g.wire)
-			if err == nil && lag.Unsettled() > 0 {
-				all = append(all, Left{Group: g.name, Topic: topic, Lag: lag})
-			}
-		}
-	}
-	return all
+	all, _ := b.Lag(ctx)
+	return slices.DeleteFunc(all, func(l GroupLag) bool { return l.Lag.Unsettled() == 0 })
 }
