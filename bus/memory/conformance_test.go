@@ -28,6 +28,7 @@ func harness(opts ...memory.Option) channeltest.Harness {
 				CountsAttempts: true,
 				GivesBack:      true,
 				KeepsFailures:  true,
+				Parks:          true,
 				Positions:      true,
 			},
 			Capabilities: channeltest.Provisioner | channeltest.DeadLetters | channeltest.GroupProducer |

@@ -94,11 +94,11 @@ func (g *group) nextTime() int64 {
 	return next
 }
 
-// advance makes ready what is due, and takes their deliveries from crashed members
-// whose lease has ended. There is no clock of its own: whoever waits for the group
+// advance makes ready what is due, takes their deliveries from crashed members whose
+// lease has ended, and moves what waits behind parked keys. There is no clock of its own: whoever waits for the group
 // calls it in time.
 func (g *group) advance() (end ending) {
-	if len(g.delays) == 0 && g.crashed == 0 {
+	if len(g.delays) == 0 && g.crashed == 0 && g.parked == 0 {
 		return end
 	}
 	now := g.c.now()
@@ -119,5 +119,6 @@ func (g *group) advance() (end ending) {
 	if g.crashed > 0 {
 		g.expire(now, &end)
 	}
+	g.moveBehind(&end)
 	return end
 }

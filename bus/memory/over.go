@@ -80,6 +80,9 @@ func (g *group) takeFront(q *queue) {
 	for _, si := range slices.Backward(slots) {
 		g.giveReady(si, true)
 	}
+	if q.behind > 0 {
+		g.wakeAny(q) // to move it
+	}
 }
 
 // mayPass decides whether the publish of a begun delivery may go over the bounds:

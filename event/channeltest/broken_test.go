@@ -34,6 +34,7 @@ type fault struct {
 	producer  func(f *faulty, topic string, p *faultyProducer)
 
 	lease        time.Duration // said
+	parksNot     bool          // said
 	closeChannel func(f *faulty, ctx context.Context) error
 	redrive      func(f *faulty, ctx context.Context, d event.DeadLetter, repaired ...event.Event) error
 	redriveKey   func(f *faulty, ctx context.Context, topic, group, key string) (int, error)
@@ -80,6 +81,7 @@ func (f *faulty) Guarantees(ctx context.Context, topic, group string) (event.Gua
 	if f.lease > 0 {
 		g.Lease = f.lease
 	}
+	g.Parks = g.Parks && !f.parksNot
 	return g, err
 }
 
