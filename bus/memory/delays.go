@@ -102,6 +102,16 @@ func (g *group) advance() (end ending) {
 		return end
 	}
 	now := g.c.now()
+	g.ripen(now)
+	if g.crashed > 0 {
+		g.expire(now, &end)
+	}
+	g.moveBehind(&end)
+	return end
+}
+
+// ripen makes ready what is due.
+func (g *group) ripen(now int64) {
 	for len(g.delays) > 0 {
 		si := g.delays[0]
 		s := &g.slots.all[si]
@@ -116,9 +126,4 @@ func (g *group) advance() (end ending) {
 		s.state = stateReady
 		g.arrange(s.lane, false)
 	}
-	if g.crashed > 0 {
-		g.expire(now, &end)
-	}
-	g.moveBehind(&end)
-	return end
 }

@@ -126,6 +126,7 @@ func (g *group) moveBehind(end *ending) {
 	if g.parked == 0 {
 		return
 	}
+	g.ripen(g.c.now())
 	for _, q := range g.queues {
 		if q != nil && q.behind > 0 && q.deadRoom() > 0 {
 			q.moveBehind(end)
@@ -193,7 +194,7 @@ func (q *queue) mayRedrive(l *deadLetter) error {
 		return nil
 	}
 	i, _ := q.dead.find(p.front)
-	return fmt.Errorf("memory: dead letter %d of group %q on topic %q: its key is parked behind %s, the dead letter %d: redrive that, or the key",
+	return fmt.Errorf("memory: dead letter %d of group %q on topic %q is parked behind %s, the dead letter %d of its key: redrive that, or the key",
 		l.number, q.g.name, q.t.name, q.dead.letters[i].e.ID(), p.front)
 }
 

@@ -129,24 +129,25 @@ func TestParkTakesAway(t *testing.T) {
 				k.texts("t", "k:1", "k:2", "k:3", "j:1", "k:4", "k:5", "k:6")
 				ds := k.receive(c, 6)
 				require.Equal(t, []string{"k:1", "k:2", "k:3", "j:1", "k:4", "k:5"}, data(ds))
-				ctxs := map[int]context.Context{}
-				for _, i := range []int{0, 2, 4, 5} {
-					ctxs[i], _ = c.Begin(ds[i].Token)
+				for _, i := range []int{0, 5} {
+					_, _ = c.Begin(ds[i].Token)
 				}
+				runs, _ := c.Begin(ds[2].Token)
+				waits, _ := c.Begin(ds[4].Token)
 				c.Hold(ds[4].Token, 7)
 				k.settle(c, event.Park(ds[0].Token, failed))
 				require.Equal(t, []event.Token{ds[1].Token, ds[4].Token}, lost)
 				_, ok := c.Begin(ds[1].Token)
 				require.False(t, ok)
 				requireRefused(t, c.Settle(t.Context(), []event.Settlement{event.Ack(ds[4].Token)}), event.ErrLeaseLost)
-				require.ErrorIs(t, context.Cause(ctxs[4]), event.ErrLeaseLost)
+				require.ErrorIs(t, context.Cause(waits), event.ErrLeaseLost)
 				k.requireLag("t", "g", event.Lag{InHand: 3, Dead: 4})
 				ls := k.requireLetters("t", "g", "k:1", "k:2", "k:4", "k:6")
 				require.Equal(t, 1, ls[2].Cause.Attempts)
 				require.Equal(t, 7, ls[2].Cause.Failures)
 				require.Zero(t, ls[1].Cause.Attempts, "it was not begun")
 
-				require.NoError(t, ctxs[2].Err(), "what is begun may end")
+				require.NoError(t, runs.Err(), "what is begun may end")
 				k.ack(c, ds[2])
 				k.texts("t", "x", "y", "z", "7", "8")
 				require.Len(t, k.receive(c, 9), 4, "there is room in the hand")

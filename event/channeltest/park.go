@@ -17,7 +17,7 @@ func (m *member) park(ev event.Event) {
 	m.mustSettle(event.Park(d.Token, cause("parked")))
 }
 
-// parks parks a key at a delivery in hand and settles others of the key, which the
+// parks settles a delivery in hand with a Park, and with it others of the key, which the
 // engine has taken away by then: refusals for that reason pass.
 func (m *member) parks(first event.Delivery, others ...event.Settlement) {
 	m.t.Helper()
