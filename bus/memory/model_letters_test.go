@@ -136,6 +136,22 @@ func (m *model) redriveKey(key string) {
 	}
 }
 
+// cancel cancels an event of those that are owed, or another.
+func (m *model) cancel() {
+	id := "nobody's"
+	if len(m.owed) > 0 {
+		id = m.owed[m.r.IntN(len(m.owed))].id
+	}
+	before := len(m.owed)
+	m.owed = slices.DeleteFunc(m.owed, func(o *owed) bool { return o.id == id && o.waits(time.Now()) && !o.retry })
+	found, err := m.ch.Cancel(m.ctx(), m.topic, id)
+	m.check(err)
+	m.logf("%v cancelled %s: %v", time.Now().Unix(), id, found)
+	if want := len(m.owed) < before; found != want {
+		m.failf("Cancel of %s returned %v", id, found)
+	}
+}
+
 func (m *model) discard() {
 	if ls := m.letters(); len(ls) > 0 {
 		i := m.r.IntN(len(ls))

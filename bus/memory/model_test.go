@@ -108,7 +108,7 @@ func runModel(t *testing.T, seed uint64) {
 	m.join()
 	ops := []func(){
 		m.produce, m.produce, m.produceTo, m.receive, m.receive, m.receive, m.begin, m.hold,
-		m.settle, m.settle, m.settle, m.settle, m.join, m.leave, m.crash, m.pass, m.pass, m.redrive, func() { m.redriveKey(m.anyKey()) }, m.discard, m.lag,
+		m.settle, m.settle, m.settle, m.settle, m.join, m.leave, m.crash, m.pass, m.pass, m.redrive, func() { m.redriveKey(m.anyKey()) }, m.cancel, m.discard, m.lag,
 	}
 	weights := rand.New(rand.NewPCG(seed, 8))
 	var bag []int

@@ -25,6 +25,7 @@ type faulty struct {
 
 	fault
 	released chan struct{} // at the end of a case, for what hangs
+	topics   sync.Map      // for faults that need them
 }
 
 // fault replaces what is set.
@@ -41,6 +42,7 @@ type fault struct {
 	discard      func(f *faulty, ctx context.Context, d event.DeadLetter) error
 	letter       func(d *event.DeadLetter) bool
 	produceTo    func(f *faulty, ctx context.Context, group, topic string, mark event.Mark, events ...event.Event) error
+	cancel       func(f *faulty, ctx context.Context, topic, id string) (bool, error)
 	groups       func(gs []event.GroupInfo) []event.GroupInfo
 	lag          func(l *event.Lag)
 	quiet        func(f *faulty, ctx context.Context, groups ...string) error
@@ -131,6 +133,13 @@ func (f *faulty) ProduceTo(ctx context.Context, group, topic string, mark event.
 		return f.produceTo(f, ctx, group, topic, mark, events...)
 	}
 	return f.Channel.ProduceTo(ctx, group, topic, mark, events...)
+}
+
+func (f *faulty) Cancel(ctx context.Context, topic, id string) (bool, error) {
+	if f.cancel != nil {
+		return f.cancel(f, ctx, topic, id)
+	}
+	return f.Channel.Cancel(ctx, topic, id)
 }
 
 func (f *faulty) Groups(ctx context.Context, topic string) ([]event.GroupInfo, error) {

@@ -63,6 +63,50 @@ func redrivesKey(f func(f *faulty, ctx context.Context, topic, group string, eve
 	}}
 }
 
+func schedulings() []mutant {
+	type cancel = func(f *faulty, ctx context.Context, topic, id string) (bool, error)
+	return []mutant{
+		{name: "cancels nothing", byCase: []string{"Scheduler/Cancel", "Scheduler/SameID", "Scheduler/Quiet", "Scheduler/OneGroup"}, fault: fault{cancel: func() cancel {
+			done := map[string]bool{}
+			return func(_ *faulty, _ context.Context, topic, id string) (bool, error) {
+				first := !done[topic+id]
+				done[topic+id] = true
+				return first, nil
+			}
+		}()}},
+		{name: "never tells what it cancelled", byCase: []string{"Scheduler/Cancel"}, fault: fault{cancel: func(f *faulty, ctx context.Context, topic, id string) (bool, error) {
+			_, err := f.Channel.Cancel(ctx, topic, id)
+			return false, err
+		}}},
+		{name: "says that it cancelled what is due", byCase: []string{"Scheduler/Cancel", "Scheduler/Due"}, fault: fault{cancel: func(f *faulty, ctx context.Context, topic, id string) (bool, error) {
+			_, err := f.Channel.Cancel(ctx, topic, id)
+			return true, err
+		}}},
+		{name: "cancels on every topic", byCase: []string{"Scheduler/OneTopic"}, fault: func() fault {
+			f := fault{producer: func(f *faulty, topic string, p *faultyProducer) {
+				f.topics.Store(topic, true)
+			}}
+			f.cancel = func(f *faulty, ctx context.Context, topic, id string) (bool, error) {
+				found, err := f.Channel.Cancel(ctx, topic, id)
+				f.topics.Range(func(other, _ any) bool {
+					_, _ = f.Channel.Cancel(ctx, other.(string), id)
+					return true
+				})
+				return found, err
+			}
+			return f
+		}()},
+		{name: "a cancelled one is waited for", byCase: []string{"Scheduler/Quiet"}, fault: fault{quiet: func(f *faulty, ctx context.Context, groups ...string) error {
+			select {
+			case <-time.After(100 * hour):
+				return f.Channel.Quiet(ctx, groups...)
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}}},
+	}
+}
+
 func parkings() []mutant {
 	likeDead := parkedAs(event.SettleDead, nil)
 	likeDead.parksNot = true

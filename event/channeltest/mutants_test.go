@@ -56,7 +56,7 @@ func onClose(f func(f *faulty, c *faultyConsumer, ctx context.Context) error) fa
 }
 
 func mutants() []mutant {
-	return slices.Concat(producing(), delivering(), settlings(), closings(), extras(), parkings())
+	return slices.Concat(producing(), delivering(), settlings(), closings(), extras(), parkings(), schedulings())
 }
 
 const doubles = "doubles the last event of each call"
