@@ -48,7 +48,6 @@ func isDelayed(e *event.Event, id string) bool {
 // locked.
 func (q *queue) cancel(id string) (end ending, n int) {
 	g := q.g
-	end = g.advance()
 	inside := false
 	q.in.each(func(en *entry) { inside = inside || isDelayed(&en.e, id) })
 	if inside {

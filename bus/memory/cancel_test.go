@@ -65,6 +65,12 @@ func TestCancelInTheHistory(t *testing.T) {
 		k.produce("t", textEvent("4"), textEvent("5"))
 		c := k.subscribe(event.Subscription{Group: "g", Topics: []string{"t"}, From: event.Oldest()})
 		require.Equal(t, []string{"3", "4", "5"}, data(k.receive(c, 9)))
+
+		k.produce("t", in("6", time.Hour))
+		time.Sleep(time.Hour) // virtual
+		k.cancel("t", "6", false)
+		c = k.subscribe(event.Subscription{Group: "h", Topics: []string{"t"}, From: event.Oldest()})
+		require.Equal(t, []string{"4", "5", "6"}, data(k.receive(c, 9)), "it is due")
 	})
 }
 

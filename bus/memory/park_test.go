@@ -239,12 +239,111 @@ func TestParkSurvivesMembers(t *testing.T) {
 		k.requireLetters("t", "g", "k:1", "k:2", "k:3", "k:4", "k:5")
 		require.NoError(t, c.Close(t.Context()))
 
+		require.NoError(t, k.EnsureGroup(t.Context(), "g", event.Newest(), "u"))
 		require.NoError(t, k.RemoveGroup(t.Context(), "g", "t"))
 		require.NoError(t, k.EnsureGroup(t.Context(), "g", event.Newest(), "other", "t"))
+		c, _ = k.join("g", "t", "other", "u"), k.join("g", "t", "other", "u")
 		k.texts("t", "k:6")
 		k.texts("other", "k:7")
-		c = k.join("g", "t", "other")
-		require.Len(t, k.receive(c, 9), 2)
+		require.Len(t, k.receive(c, 9), 2, "nothing is left of the group")
+	})
+}
+
+// A key is parked on one topic, with what is in hand of it there.
+func TestParkOnOneTopic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		c := k.join("g", "t", "u")
+		k.texts("t", "k:1")
+		k.texts("u", "k:2")
+		ds := k.receive(c, 9)
+		require.Len(t, ds, 2)
+		k.settle(c, event.Park(ds[0].Token, failed))
+		_, ok := c.Begin(ds[1].Token)
+		require.True(t, ok)
+	})
+}
+
+// What moves behind is told to who waits for quiet, whatever moved it.
+func TestParkAndQuiet(t *testing.T) {
+	for name, last := range map[string]func(k kit, c event.Consumer, ds []event.Delivery){
+		"park": func(k kit, c event.Consumer, ds []event.Delivery) {
+			k.settle(c, event.Park(ds[0].Token, failed))
+		},
+		"hold": func(k kit, c event.Consumer, ds []event.Delivery) {
+			_, _ = c.Begin(ds[1].Token)
+			k.settle(c, event.Park(ds[0].Token, failed))
+			c.Hold(ds[1].Token, 1)
+		},
+		"retry": func(k kit, c event.Consumer, ds []event.Delivery) {
+			_, _ = c.Begin(ds[1].Token)
+			k.settle(c, event.Park(ds[0].Token, failed))
+			k.settle(c, event.Retry(ds[1].Token, time.Hour, 1))
+		},
+		"close": func(k kit, c event.Consumer, ds []event.Delivery) {
+			_, _ = c.Begin(ds[1].Token)
+			k.settle(c, event.Park(ds[0].Token, failed))
+			require.NoError(k.t, k.closeAtOnce(c))
+		},
+		"hold while closing": func(k kit, c event.Consumer, ds []event.Delivery) {
+			_, _ = c.Begin(ds[1].Token)
+			k.settle(c, event.Park(ds[0].Token, failed))
+			k.texts("t", "x")
+			other := k.receive(c, 1)[0]
+			_, _ = c.Begin(other.Token)
+			go func() { _ = c.Close(context.Background()) }()
+			synctest.Wait()
+			k.ack(c, other)
+			c.Hold(ds[1].Token, 1)
+		},
+		"discard": func(k kit, c event.Consumer, ds []event.Delivery) {
+			for range 4 {
+				k.die(c, "t", "x")
+			}
+			k.settle(c, event.Park(ds[0].Token, failed))
+			synctest.Wait()
+			require.NoError(k.t, k.Discard(context.Background(), k.letters("t", "g")[0]))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newKit(t, memory.DeadCapacity(5))
+				c := k.join("g", "t")
+				k.texts("t", "k:1", "k:2")
+				ds := k.receive(c, 2)
+				quiet := make(chan error, 1)
+				go func() { quiet <- k.Quiet(context.Background()) }()
+				require.True(t, pending(quiet))
+				last(k, c, ds)
+				synctest.Wait()
+				require.Len(t, quiet, 1)
+			})
+		})
+	}
+}
+
+// What went over the bound and belongs behind a parked key doesn't keep its room.
+func TestParkOverTheBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, memory.Capacity(1), memory.Reserve(0))
+		g, h := k.join("g", "t"), k.join("h", "t")
+		k.texts("t", "k:1")
+		k.settle(g, event.Park(k.receive(g, 1)[0].Token, failed))
+		k.ack(h, k.receive(h, 1)...)
+		k.texts("t", "j:1")
+		k.ack(g, k.receive(g, 1)...)
+		d := k.receive(h, 1)[0]
+		go func() { k.receiveFor(g, time.Hour) }()
+		synctest.Wait()
+		ctx, _ := h.Begin(d.Token)
+		p := k.producer("t")
+		require.NoError(t, p.Produce(ctx, textEvent("k:2")))
+		require.Equal(t, 1, k.HighestOverBound())
+		produced := k.goProduce(t.Context(), "t", textEvent("i:1"))
+		require.True(t, pending(produced))
+		k.ack(h, d)
+		k.ack(h, k.receive(h, 1)...)
+		require.False(t, pending(produced))
 	})
 }
 
@@ -256,8 +355,12 @@ func TestParkWithoutKeyOrStore(t *testing.T) {
 		require.Equal(t, []string{"2"}, data(k.receive(c, 9)))
 		k.requireLetters("t", "g", "1")
 		e := k.subscribe(event.Subscription{Topics: []string{"t"}, Ephemeral: true})
-		k.park(e, "t", "k:1", "k:2")
-		require.Equal(t, []string{"k:2"}, data(k.receive(e, 9)), "no dead letters, nothing to wait behind")
+		k.texts("t", "k:1", "k:2", "k:3")
+		ds := k.receive(e, 2)
+		k.settle(e, event.Park(ds[0].Token, failed))
+		_, ok := e.Begin(ds[1].Token)
+		require.True(t, ok, "no dead letters, nothing to wait behind")
+		require.Equal(t, []string{"k:3"}, data(k.receive(e, 9)))
 	})
 }
 
