@@ -40,11 +40,14 @@ func (g *group) checkPark(topic string, gives event.Guarantees) []error {
 
 // RedriveKey hands all dead letters of a key to their group again, in order and ahead
 // of what is newer of the key, on every topic of the group. A key that was parked goes
-// on behind them. It returns how many there were.
+// on behind them. It returns how many there were, and [ErrNotStarted] before Start.
 func (b *Bus) RedriveKey(ctx context.Context, group, key string) (int, error) {
 	store, g, err := b.deadLetters(group)
 	if err != nil {
 		return 0, err
+	}
+	if s := b.is(); s == stateNew || s == stateStarting {
+		return 0, ErrNotStarted // its topics aren't known
 	}
 	sum := 0
 	for _, topic := range g.topics {
