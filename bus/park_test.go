@@ -76,13 +76,15 @@ func (h *steps) OnStall(s bus.Stall) {
 	h.stalls = append(h.stalls, s.Reason)
 }
 
-// kinds counts how deliveries were settled.
+// kinds counts how deliveries were settled, those left out that were taken away.
 func (h *steps) kinds() map[event.SettleKind]int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := make(map[event.SettleKind]int)
 	for _, s := range h.settled {
-		n[s.Kind]++
+		if s.Err == nil {
+			n[s.Kind]++
+		}
 	}
 	return n
 }
@@ -95,6 +97,13 @@ func letters(t *testing.T, b *bus.Bus, group string, keys ...string) []event.Dea
 		ls = append(ls, l)
 	}
 	return ls
+}
+
+// quiet waits until everything is settled and all have been told.
+func quiet(t *testing.T, ch *memory.Channel) {
+	t.Helper()
+	require.NoError(t, ch.Quiet(t.Context()))
+	synctest.Wait()
 }
 
 func publishSteps(t *testing.T, b *bus.Bus, order string, from, to int) {
@@ -125,9 +134,9 @@ func TestParkKey(t *testing.T) {
 				start(t, b)
 				publishSteps(t, b, "a", 1, 5)
 				publishSteps(t, b, "b", 3, 5)
-				require.NoError(t, ch.Quiet(t.Context()))
+				quiet(t, ch)
 				publishSteps(t, b, "a", 6, 6)
-				require.NoError(t, ch.Quiet(t.Context()))
+				quiet(t, ch)
 				require.Equal(t, []int{1}, h.of("a"))
 				require.Equal(t, []int{3, 4, 5}, h.of("b"), "other keys go on")
 				ls := letters(t, b, "orders", "a")
@@ -163,7 +172,7 @@ func TestParkKeyOfWhatNoHandlerSees(t *testing.T) {
 		publish(t, b, step{"a", 1})
 		publish(t, b, event.Attributes{Source: "/x", Type: "step", Key: "a", ContentType: "application/json", Data: []byte("{")}.Event())
 		publish(t, b, step{"a", 2})
-		require.NoError(t, ch.Quiet(t.Context()))
+		quiet(t, ch)
 		require.Equal(t, []int{1}, h.of("a"))
 		require.Len(t, letters(t, b, "orders", "a"), 3)
 		require.Equal(t, map[event.SettleKind]int{event.SettleAck: 1, event.SettleDead: 1, event.SettlePark: 1}, h.kinds())
@@ -180,7 +189,7 @@ func TestParkKeyAtTheBrokersLimit(t *testing.T) {
 		bus.Subscribe(b, "orders", h.handle, bus.ParkKey())
 		start(t, b)
 		publishSteps(t, b, "a", 1, 2)
-		require.NoError(t, ch.Quiet(t.Context()))
+		quiet(t, ch)
 		require.NoError(t, b.Shutdown(t.Context()))
 		require.Equal(t, 1, h.kinds()[event.SettlePark])
 		require.Zero(t, h.kinds()[event.SettleDead])
@@ -205,7 +214,7 @@ func TestParkKeyFreesTheWindow(t *testing.T) {
 					publishSteps(t, b, string(rune('A'+i)), 1, 6)
 				}
 				publishSteps(t, b, "good", 2, 30)
-				require.NoError(t, ch.Quiet(t.Context()))
+				quiet(t, ch)
 				lag, err := ch.Lag(t.Context(), "step", "orders")
 				require.NoError(t, err)
 				require.Zero(t, lag.Unsettled())
@@ -229,7 +238,7 @@ func TestParkKeyInAFullStore(t *testing.T) {
 		bus.Subscribe(b, "orders", h.handle, bus.ParkKey(), bus.Workers(2))
 		start(t, b)
 		publishSteps(t, b, "a", 1, 1)
-		require.NoError(t, ch.Quiet(t.Context()))
+		quiet(t, ch)
 		publishSteps(t, b, "b", 1, 3)
 		publishSteps(t, b, "c", 2, 3)
 		time.Sleep(time.Hour) // virtual
@@ -321,7 +330,7 @@ func TestRedriveKeyOnEveryTopic(t *testing.T) {
 		publish(t, b, step{"k", 1})
 		publish(t, b, other{1}, bus.Key("k"))
 		publish(t, b, other{1}, bus.Key("j"))
-		require.NoError(t, ch.Quiet(t.Context()))
+		quiet(t, ch)
 		good = true
 		n, err := b.RedriveKey(t.Context(), "g", "k")
 		require.NoError(t, err)

@@ -109,7 +109,7 @@ func (s *subscription) check(types []string) error {
 		errs = append(errs, errors.New("Timeout is negative"))
 	}
 	if s.blockKey && s.parkKey {
-		errs = append(errs, errors.New("BlockKey and ParkKey contradict each other: a key waits for ever, or is parked after the last attempt"))
+		errs = append(errs, errors.New("BlockKey and ParkKey contradict each other: a key waits for ever, or is parked"))
 	}
 	if slices.Contains(s.middleware, nil) {
 		errs = append(errs, errors.New("With has a nil middleware"))

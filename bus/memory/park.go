@@ -194,8 +194,8 @@ func (q *queue) mayRedrive(l *deadLetter) error {
 		return nil
 	}
 	i, _ := q.dead.find(p.front)
-	return fmt.Errorf("memory: dead letter %d of group %q on topic %q is parked behind %s, the dead letter %d of its key: redrive that, or the key",
-		l.number, q.g.name, q.t.name, q.dead.letters[i].e.ID(), p.front)
+	const text = "memory: dead letter %d of group %q on topic %q is parked behind %s, the dead letter %d: redrive that, or the key"
+	return fmt.Errorf(text, l.number, q.g.name, q.t.name, q.dead.letters[i].e.ID(), p.front)
 }
 
 // upToDate is that of all queues of a group.
