@@ -15,9 +15,6 @@ func (b *Bus) checkDelay(ctx context.Context, topic string, e event.Event) error
 		return nil
 	}
 	delay := time.Until(nb)
-	if delay <= 0 {
-		return nil
-	}
 	gives, err := b.givesProducers(ctx, topic)
 	if err != nil || gives.MaxDelay < 0 || delay <= gives.MaxDelay {
 		return nil //nolint:nilerr // Produce will say what is wrong with the channel

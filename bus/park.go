@@ -18,9 +18,9 @@ import (
 // Start refuses it with [BlockKey], and on a channel that can't park keys.
 func ParkKey() SubscribeOption { return subscribeOption(func(s *subscription) { s.parkKey = true }) }
 
-// deadLetter returns the settlement of an item that fails for good.
+// deadLetter returns the settlement of an item that fails its handler for good.
 func (it *item) deadLetter(c event.Cause) event.Settlement {
-	if it.h != nil && it.h.opts.parkKey {
+	if it.h.opts.parkKey {
 		return event.Park(it.d.Token, c)
 	}
 	return event.Dead(it.d.Token, c)

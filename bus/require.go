@@ -42,7 +42,7 @@ func (r *Requirements) missingToPublish(g event.Guarantees) []string {
 	if r.Order && !g.OrderPerKey {
 		lacks = append(lacks, "Order")
 	}
-	if r.Delay > 0 && g.MaxDelay >= 0 && g.MaxDelay < r.Delay {
+	if g.MaxDelay >= 0 && g.MaxDelay < r.Delay {
 		lacks = append(lacks, fmt.Sprintf("a Delay of %v (it has %v)", r.Delay, g.MaxDelay))
 	}
 	return lacks

@@ -68,6 +68,8 @@ func TestRequireTopics(t *testing.T) {
 	err := b.Start(t.Context())
 	require.ErrorContains(t, err, "Config.Require.Topics")
 	require.ErrorContains(t, err, "bad topic")
+	b = bus.New(bus.Config{Require: bus.Requirements{Topics: []string{"good"}}})
+	require.ErrorContains(t, b.Start(t.Context()), "Config.Channel is nil")
 	closed := memory.New()
 	require.NoError(t, closed.Close(t.Context()))
 	b = bus.New(bus.Config{Channel: closed, Require: bus.Requirements{Topics: []string{"good"}}})
