@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,7 +73,7 @@ type Bus struct {
 	byName   map[string]*group
 	mistakes []error
 	stop     context.CancelFunc // of the consumers' context
-	starting chan struct{}      // closed when the Start that runs has ended
+	starting *starting          // the Start that runs, or ran last
 	closing  *closing
 }
 
@@ -88,9 +89,12 @@ func New(c Config) *Bus {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if len(c.Codecs) == 0 {
-		c.Codecs = []event.Codec{event.JSON}
+	codecs := slices.DeleteFunc(slices.Clone(c.Codecs), func(codec event.Codec) bool { return codec == nil })
+	missing := len(c.Codecs) - len(codecs)
+	if len(codecs) == 0 {
+		codecs = []event.Codec{event.JSON}
 	}
+	c.Codecs = codecs
 	b := &Bus{
 		cfg:    c,
 		source: "/" + c.App,
@@ -102,6 +106,9 @@ func New(c Config) *Bus {
 	b.outside, b.refuse = context.WithCancel(context.Background())
 	for _, codec := range c.Codecs {
 		b.codecs[mediaType(codec.ContentType())] = codec
+	}
+	if missing > 0 {
+		b.mistake(errors.New("Config.Codecs has a nil codec"))
 	}
 	return b
 }
@@ -128,14 +135,14 @@ func (b *Bus) Ready() error {
 }
 
 // Pause stops a group from taking more deliveries; those in hand are handled. It
-// returns an error for a group that the Bus doesn't have.
+// returns an error before Start and for a group that the Bus doesn't have.
 func (b *Bus) Pause(group string) error { return b.pause(group, true) }
 
 // Resume lets a paused group go on.
 func (b *Bus) Resume(group string) error { return b.pause(group, false) }
 
 func (b *Bus) pause(group string, paused bool) error {
-	if b.is() == stateNew {
+	if s := b.is(); s == stateNew || s == stateStarting {
 		return ErrNotStarted
 	}
 	g, err := b.group(group)

@@ -10,7 +10,8 @@ import (
 )
 
 // DeadLetters yields the dead letters of a group, topic by topic, oldest first; with
-// keys, only theirs.
+// keys, only theirs. It yields an error before Start, for a group that the Bus doesn't
+// have, and [event.ErrNotSupported] where the channel has none to look at.
 func (b *Bus) DeadLetters(ctx context.Context, group string, keys ...string) iter.Seq2[event.DeadLetter, error] {
 	return func(yield func(event.DeadLetter, error) bool) {
 		store, g, err := b.deadLetters(group)
@@ -53,6 +54,9 @@ func (b *Bus) Discard(ctx context.Context, d event.DeadLetter) error {
 }
 
 func (b *Bus) deadLetters(group string) (event.DeadLetters, *group, error) {
+	if s := b.is(); s == stateNew || s == stateStarting {
+		return nil, nil, ErrNotStarted
+	}
 	g, err := b.group(group)
 	if err != nil {
 		return nil, nil, err

@@ -17,6 +17,11 @@ func start(t *testing.T, b *bus.Bus) {
 	if err := b.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		ended, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+		cancel()
+		_ = b.Shutdown(ended) // tests of the shutdown look at its error themselves
+	})
 }
 
 func drain(t *testing.T, b *bus.Bus) {

@@ -25,7 +25,8 @@ type Published struct {
 	Err   error  // it was not accepted
 }
 
-// AttemptHook is told about every run of a handler that ended.
+// AttemptHook is told about every run of a handler that ended with an outcome: all
+// but those whose delivery went to another member meanwhile.
 type AttemptHook interface {
 	OnAttempt(ctx context.Context, a AttemptEnd)
 }
@@ -36,13 +37,14 @@ type AttemptEnd struct {
 	Group   string // as it was subscribed; Info.Group is the name on the wire
 	Handler string // "group/type"
 	Outcome event.OutcomeKind
-	Err     error
+	Err     error // of the outcome: the handler's, or that of what it published
 	Started time.Time
 	Took    time.Duration
 }
 
-// SettleHook is told about every delivery that was settled, or whose settlement
-// was refused.
+// SettleHook is told about every delivery that was settled or given back, or whose
+// settlement was refused; not about those that go back with the consumer when the Bus
+// is shut down.
 type SettleHook interface {
 	OnSettle(s Settled)
 }
@@ -54,7 +56,7 @@ type Settled struct {
 	Event event.Event
 	Kind  event.SettleKind
 	Cause *event.Cause // of a dead letter
-	Err   error        // the channel refused it: the event comes again
+	Err   error        // the channel refused it: the event comes again, or the settlement when the dead letters are full
 }
 
 // SkipHook is told about events of types that a group has no handler for.
@@ -84,6 +86,7 @@ const (
 	StallRoom    StallReason = "room"    // what a handler published finds no room in the channel
 	StallDead    StallReason = "dead"    // the dead letters are full
 	StallSettle  StallReason = "settle"  // settlements don't reach the channel
+	StallBefore  StallReason = "before"  // a function that runs before the settlement fails
 	StallProduce StallReason = "produce" // what a handler published doesn't reach the channel
 )
 

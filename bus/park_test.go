@@ -89,23 +89,6 @@ func (h *steps) kinds() map[event.SettleKind]int {
 	return n
 }
 
-func letters(t *testing.T, b *bus.Bus, group string, keys ...string) []event.DeadLetter {
-	t.Helper()
-	var ls []event.DeadLetter
-	for l, err := range b.DeadLetters(t.Context(), group, keys...) {
-		require.NoError(t, err)
-		ls = append(ls, l)
-	}
-	return ls
-}
-
-// quiet waits until everything is settled and all have been told.
-func quiet(t *testing.T, ch *memory.Channel) {
-	t.Helper()
-	require.NoError(t, ch.Quiet(t.Context()))
-	synctest.Wait()
-}
-
 func publishSteps(t *testing.T, b *bus.Bus, order string, from, to int) {
 	t.Helper()
 	var vs []any
