@@ -95,8 +95,8 @@ func (g *group) nextTime() int64 {
 }
 
 // advance makes ready what is due, takes their deliveries from crashed members whose
-// lease has ended, and moves what waits behind parked keys. There is no clock of its own: whoever waits for the group
-// calls it in time.
+// lease has ended, and moves what waits behind parked keys. There is no clock of its
+// own: whoever waits for the group calls it in time.
 func (g *group) advance() (end ending) {
 	if len(g.delays) == 0 && g.crashed == 0 && g.parked == 0 {
 		return end

@@ -25,7 +25,8 @@ type lane struct {
 	waiting int32
 }
 
-// laneList is a list of lanes whose first event can be delivered.
+// laneList is a list of lanes whose first event can be delivered, or whose events go
+// to the dead letters.
 type laneList struct{ first, last int32 }
 
 // lanes is the table of a group.
@@ -243,12 +244,19 @@ func (g *group) open(l *lane) bool {
 }
 
 // arrange puts a lane where it belongs after something changed in it: into the list
-// of its owner, into the queue's for anybody, into none while its first event is
-// not due or its key is parked, or away when it is empty. Who can go on is woken.
+// of its owner, into the queue's for anybody or for parked keys, into none while its
+// first event is not due, or away when it is empty. Who can go on is woken.
 func (g *group) arrange(li int32, front bool) {
 	l := &g.lanes.all[li]
 	if l.inHand == 0 {
 		l.owner = 0
+	}
+	if l.parked && l.first != 0 {
+		if to := &g.queues[l.queue].parked; l.list != to {
+			g.lanes.unlist(li)
+			g.lanes.enlist(li, to, false)
+		}
+		return
 	}
 	if !g.open(l) {
 		g.lanes.unlist(li)

@@ -139,13 +139,9 @@ func (g *group) moveBehind(end *ending) {
 func (q *queue) moveBehind(end *ending) {
 	g := q.g
 	waiting := make([]int32, 0, q.behind)
-	for i := range g.slots.all {
-		s := &g.slots.all[i]
-		if s.state == stateFree || s.state.inHand() || s.queue != q.index || s.lane == 0 {
-			continue
-		}
-		if g.lanes.all[s.lane].parked {
-			waiting = append(waiting, int32(i))
+	for li := q.parked.first; li != 0; li = g.lanes.all[li].next {
+		for si := g.lanes.all[li].first; si != 0; si = g.slots.all[si].next {
+			waiting = append(waiting, si)
 		}
 	}
 	slices.SortFunc(waiting, func(a, b int32) int {
@@ -158,6 +154,7 @@ func (q *queue) moveBehind(end *ending) {
 			g.undelay(si)
 		}
 		g.stepOut(si)
+		g.arrange(s.lane, false)
 		g.slots.remove(si)
 		g.progress++
 		end.moved.add(q)
