@@ -46,9 +46,6 @@ func (b *Bus) RedriveKey(ctx context.Context, group, key string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if s := b.is(); s == stateNew || s == stateStarting {
-		return 0, ErrNotStarted // its topics aren't known
-	}
 	sum := 0
 	for _, topic := range g.topics {
 		n, err := store.RedriveKey(ctx, topic, g.wire, key)

@@ -275,6 +275,7 @@ func TestRedriveKeyErrors(t *testing.T) {
 	handle := func(context.Context, step) error { return nil }
 	b := bus.New(bus.Config{Channel: &limited{Channel: memory.New(), limit: func(*event.Guarantees) {}}})
 	bus.Subscribe(b, "a", handle)
+	start(t, b)
 	_, err := b.RedriveKey(t.Context(), "a", "k")
 	require.ErrorIs(t, err, event.ErrNotSupported)
 	_, err = b.RedriveKey(t.Context(), "nobody", "k")

@@ -91,6 +91,7 @@ func (m *consumer) Hold(t event.Token, failures int) {
 	g.setState(m, s, stateHeld)
 	if m.state == memberClosing {
 		g.giveBack(m, int32(t[0]), 0)
+		g.moveBehind(&end)
 	} else {
 		g.recallHeld(m, s, &end)
 	}

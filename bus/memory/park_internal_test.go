@@ -26,6 +26,7 @@ func TestParkLeavesNothing(t *testing.T) {
 		require.NoError(t, m.Settle(ctx, []event.Settlement{event.Park(buf[0].Token, event.Cause{})}))
 		g := c.byName["g"]
 		q := g.queues[0]
+		require.Zero(t, q.parked, "no empty lane is walked")
 		n, err = c.RedriveKey(ctx, "t", "g", "k")
 		require.NoError(t, err)
 		require.Equal(t, 4, n)

@@ -2,6 +2,7 @@ package memory_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -320,6 +321,44 @@ func TestParkAndQuiet(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What is held while its member closes goes behind at once, and leaves its room.
+func TestParkAndHoldWhileClosing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, memory.Capacity(3))
+		c := k.join("g", "t")
+		k.texts("t", "k:1", "k:2", "x")
+		ds := k.receive(c, 3)
+		for _, d := range ds {
+			_, ok := c.Begin(d.Token)
+			require.True(t, ok)
+		}
+		k.settle(c, event.Park(ds[0].Token, failed))
+		k.texts("t", "y")
+		closed := make(chan error, 1)
+		go func() { closed <- c.Close(context.Background()) }()
+		produced := k.goProduce(t.Context(), "t", textEvent("z"))
+		require.True(t, pending(produced))
+		require.True(t, pending(closed))
+		c.Hold(ds[1].Token, 1)
+		require.NoError(t, <-produced)
+		require.True(t, pending(closed))
+		k.requireLetters("t", "g", "k:1", "k:2")
+		k.ack(c, ds[2])
+		require.NoError(t, <-closed)
+	})
+}
+
+// A long id doesn't go beyond the bounds of a cause.
+func TestParkBehindALongID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		c := k.join("g", "t")
+		k.produce("t", textEvent("k:1").WithID(strings.Repeat("i", 2*event.MaxCauseText)), textEvent("k:2"))
+		k.settle(c, event.Park(k.receive(c, 1)[0].Token, failed))
+		require.Len(t, k.requireLetters("t", "g", "k:1", "k:2")[1].Cause.Text, event.MaxCauseText)
+	})
 }
 
 // What went over the bound and belongs behind a parked key doesn't keep its room.
