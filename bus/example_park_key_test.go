@@ -54,15 +54,15 @@ func ExampleParkKey() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("again:", n)
 	if err := b.Drain(ctx); err != nil {
 		log.Fatal(err)
 	}
+	fmt.Println("again:", n)
 	// Output:
 	// bob 7
 	// alice handler
 	// alice parked-behind
-	// again: 2
 	// alice 10
 	// alice 5
+	// again: 2
 }

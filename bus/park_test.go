@@ -25,11 +25,12 @@ func (s step) EventKey() string { return s.Order }
 
 // steps handles steps in order and fails where it is told to.
 type steps struct {
-	mu      sync.Mutex
-	fail    func(s step) error
-	handled map[string][]int
-	settled []bus.Settled
-	stalls  []bus.StallReason
+	mu       sync.Mutex
+	fail     func(s step) error
+	handled  map[string][]int
+	settled  []bus.Settled
+	stalls   []bus.StallReason
+	attempts int
 }
 
 func (h *steps) handle(_ context.Context, s step) error {

@@ -52,8 +52,8 @@ func (p *parkers) end(e event.Event) {
 // settle ends a delivery, or gives it back with all of its key that came with it.
 func (p *parkers) settle(c event.Consumer, d event.Delivery, rest []event.Delivery, r *rand.Rand) {
 	ctx := context.Background()
-	switch n := r.IntN(30); {
-	case n == 0:
+	switch r.IntN(30) {
+	case 0:
 		err := c.Settle(ctx, []event.Settlement{event.Park(d.Token, failed)})
 		if err == nil {
 			p.parked.Add(1)
@@ -64,7 +64,7 @@ func (p *parkers) settle(c event.Consumer, d event.Delivery, rest []event.Delive
 		}
 		p.full.Add(1)
 		fallthrough
-	case n == 1:
+	case 1:
 		ss := []event.Settlement{event.Retry(d.Token, time.Duration(r.IntN(2))*time.Millisecond, 1)}
 		for _, o := range rest {
 			if o.Event.Key() == d.Event.Key() {

@@ -165,6 +165,21 @@ func parkings() []mutant {
 				return context.Background(), true
 			}
 		}}},
+		{name: "a Park takes away what is begun", byCase: []string{"Park/Begun"}, fault: fault{consumer: func(_ *faulty, c *faultyConsumer) {
+			var begun []event.Token
+			c.begin = func(t event.Token) (context.Context, bool) {
+				begun = append(begun, t)
+				return c.Consumer.Begin(t)
+			}
+			c.settle = func(ctx context.Context, ss []event.Settlement) error {
+				for _, t := range begun {
+					if ss[0].Kind == event.SettlePark && ss[0].Token != t {
+						c.Hold(t, 0)
+					}
+				}
+				return c.Consumer.Settle(ctx, ss)
+			}
+		}}},
 		{name: "tells nobody what a Park took away", byCase: []string{"Park/OnLost"}, fault: fault{subscribe: func(_ *faulty, s *event.Subscription) { s.OnLost = nil }}},
 		{name: "a Park takes away in silence what it doesn't park", byCase: []string{"Park/InHand", "Park/GivenBack"}, fault: fault{letter: func(d *event.DeadLetter) bool {
 			return d.Cause.Code != event.CodeParkedBehind || d.Event.ID() != "a-2"

@@ -140,6 +140,27 @@ var parkBehindCases = []testCase{
 		},
 	},
 	{
+		name:    "Begun",
+		promise: "A delivery of the key that is begun when it is parked is not taken away: it may be acked.",
+		needs:   []need{hasDeadLetters, parks},
+		run: func(e *env) {
+			topic, group := e.topic("orders"), e.group("mailer")
+			m := e.join(group, topic)
+			a := keyed("a", 1, 4)
+			e.produce(topic, a...)
+			ds := m.upTo(4)
+			m.begin(ds[0])
+			ctx := m.begin(ds[2])
+			m.parks(ds[0])
+			if err := ctx.Err(); err != nil {
+				e.errorf("the context of %s, which was begun when its key was parked, ended: %v", ds[2].Event.ID(), err)
+			}
+			m.mustSettle(event.Ack(ds[2].Token))
+			m.silent("the key is parked")
+			e.parked(topic, group, "a", a[0], a[1], a[3])
+		},
+	},
+	{
 		name:    "OnLost",
 		promise: "Subscription.OnLost is told which deliveries in hand were taken away with a Park.",
 		needs:   []need{hasDeadLetters, parks},
