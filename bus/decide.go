@@ -69,10 +69,10 @@ func (g *group) failed(it *item, err error, verdict event.Verdict) action {
 	return g.again(it, err, wait)
 }
 
-// dead makes the delivery a dead letter.
+// dead makes the delivery a dead letter, and parks its key if the handler says so.
 func (g *group) dead(it *item, err error, forGood bool) action {
 	it.outcome = event.Outcome{Kind: event.OutcomeDead, Err: err}
-	it.settlement = event.Dead(it.d.Token, g.cause(it, err, codeOf(err, forGood)))
+	it.settlement = it.deadLetter(g.cause(it, err, codeOf(err, forGood)))
 	return g.conclude(it)
 }
 

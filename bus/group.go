@@ -191,17 +191,21 @@ func (g *group) wrap() {
 // join adds a handler's topics: those that it says, else those of its types, which
 // are known only when all subscriptions are.
 func (g *group) join(h *handler) {
+	for _, topic := range g.topicsOf(h) {
+		if !slices.Contains(g.topics, topic) {
+			g.topics = append(g.topics, topic)
+		}
+	}
+}
+
+func (g *group) topicsOf(h *handler) []string {
 	topics := h.opts.topics
 	if len(topics) == 0 {
 		for _, typ := range h.types {
 			topics = append(topics, g.b.topicOf(typ))
 		}
 	}
-	for _, topic := range topics {
-		if !slices.Contains(g.topics, topic) {
-			g.topics = append(g.topics, topic)
-		}
-	}
+	return topics
 }
 
 func (g *group) subscription() event.Subscription {

@@ -70,7 +70,7 @@ func (b *Bus) Run(ctx context.Context) error {
 }
 
 func (b *Bus) start(ctx context.Context) error {
-	errs := b.configMistakes()
+	errs := append(b.configMistakes(), b.checkPublished(ctx)...)
 	groups := b.started()
 	for _, g := range groups {
 		g.prepare()
@@ -188,7 +188,8 @@ func (g *group) checkTopic(topic string, gives event.Guarantees) []error {
 	if from != nil && (from.Kind == event.StartOldest || from.Kind == event.StartSince) && !gives.History {
 		errs = append(errs, fmt.Errorf("group %q: topic %q: From: %w (%s)", g.name, topic, event.ErrNoHistory, gives.Channel))
 	}
-	return errs
+	errs = append(errs, g.checkPark(topic, gives)...)
+	return append(errs, g.checkRequired(topic, gives)...)
 }
 
 // checkMiddleware asks the middlewares of every handler.

@@ -176,7 +176,7 @@ func (g *group) withoutHandler(it *item) (action, bool) {
 		g.b.hooks.skipped(g.name, d.Topic, d.Event)
 		it.settlement = event.Ack(d.Token)
 	case g.gives.RedriveLimit > 0 && d.Attempt >= g.gives.RedriveLimit:
-		it.settlement = event.Dead(d.Token, g.cause(it, errBrokerLimit, codeLimit))
+		it.settlement = it.deadLetter(g.cause(it, errBrokerLimit, codeLimit))
 	default:
 		return actNone, false
 	}
