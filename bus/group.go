@@ -211,16 +211,8 @@ func (g *group) subscription() event.Subscription {
 }
 
 // run starts the goroutines.
-func (g *group) run(ctx context.Context) {
-	g.ctx, g.cancel = context.WithCancel(ctx)
-	g.wake = make(chan struct{}, 1)
-	g.kick = make(chan struct{}, 1)
-	g.fetch = make(chan struct{}, 1)
-	g.empty = make(chan struct{})
-	g.fetched = make(chan struct{})
-	if !g.gives.KeepsFailures {
-		g.kept = newFailureTable()
-	}
+func (g *group) run() {
+	g.equip()
 	g.running.Go(func() {
 		defer close(g.fetched)
 		g.fetchLoop()
@@ -228,6 +220,19 @@ func (g *group) run(ctx context.Context) {
 	g.running.Go(g.keepLoop)
 	for range g.workers {
 		g.running.Go(g.workLoop)
+	}
+}
+
+// equip makes what a group that runs has.
+func (g *group) equip() {
+	g.ctx, g.cancel = context.WithCancel(g.ctx)
+	g.wake = make(chan struct{}, 1)
+	g.kick = make(chan struct{}, 1)
+	g.fetch = make(chan struct{}, 1)
+	g.empty = make(chan struct{})
+	g.fetched = make(chan struct{})
+	if !g.gives.KeepsFailures {
+		g.kept = newFailureTable()
 	}
 }
 
