@@ -1,14 +1,16 @@
 package bench
 
 import (
+	"context"
 	"hash/maphash"
 	"sync"
 
+	"github.com/leat-go/leat/bus/memory"
 	"github.com/leat-go/leat/event"
 )
 
-// room is how many values a plain channel holds.
-const room = 1024
+// room is how many values a plain channel holds: as many as a topic of leat.
+const room = memory.DefaultCapacity
 
 var seed = maphash.MakeSeed()
 
@@ -19,6 +21,8 @@ var seed = maphash.MakeSeed()
 func openChannel(l Load) (*Stream, error) {
 	l = l.withDefaults()
 	t := newTally()
+	ctx := context.Background()
+	var handler event.Handler = t.event
 	shards := 1
 	if l.Keyed {
 		shards = l.Workers
@@ -31,7 +35,7 @@ func openChannel(l Load) (*Stream, error) {
 		for range l.Workers / shards {
 			wg.Go(func() {
 				for e := range ch {
-					_ = t.handle(e.Data())
+					_ = handler(ctx, e)
 				}
 			})
 		}

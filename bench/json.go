@@ -1,9 +1,6 @@
 package bench
 
-import (
-	"encoding/json"
-	"errors"
-)
+import "encoding/json"
 
 // openJSONAlone encodes and decodes each order on one goroutine.
 func openJSONAlone() (*Stream, error) {
@@ -35,7 +32,9 @@ func openJSONPipeline() (*Stream, error) {
 	go func() {
 		var failed error
 		for data := range ch {
-			failed = errors.Join(failed, t.decode(data))
+			if err := t.decode(data); err != nil {
+				failed = err
+			}
 		}
 		ended <- failed
 	}()

@@ -34,6 +34,8 @@ type Load struct {
 	Keyed     bool // events have 1024 keys, whose order is kept
 	Chain     bool // the handler publishes another event; who handles that one counts
 	Retry     bool // the handler fails on the first run for each event
+
+	Background bool // leat publishes under a context that can't end
 }
 
 func (l Load) withDefaults() Load {

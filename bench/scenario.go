@@ -42,6 +42,8 @@ func Scenarios() []Scenario {
 		raw("raw", "256 bytes, one event per publish, one producer, one group, one worker",
 			Load{}, 1.3, 9),
 		typed(1.3, 2),
+		raw("background", "as raw, published under context.Background()",
+			Load{Background: true}, 0, 0),
 		raw("parallel", "as raw, with four producers and four workers",
 			Load{Producers: 4, Workers: 4}, 0, 0),
 		raw("keyed", "as raw, with 1024 keys in order and four workers",

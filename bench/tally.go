@@ -1,10 +1,13 @@
 package bench
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/leat-go/leat/event"
 )
 
 // patience is how long a run may take after everything was sent.
@@ -30,7 +33,10 @@ func (t *tally) expect(n int, retry bool) {
 	}
 }
 
-// handle is what all handlers of raw events do.
+// event is the handler of raw events.
+func (t *tally) event(_ context.Context, e event.Event) error { return t.handle(e.Data()) }
+
+// handle is what all handlers of raw events do with the data.
 func (t *tally) handle(data []byte) error {
 	if t.failed != nil {
 		if i := number(data); !t.failed[i] {
@@ -56,8 +62,11 @@ func (t *tally) wait() error {
 	case <-t.done:
 	case <-timer.C:
 	}
-	if left := t.left.Load(); left != 0 {
-		return fmt.Errorf("bench: %d events were not handled, or -1 times that too often", left)
+	switch left := t.left.Load(); {
+	case left > 0:
+		return fmt.Errorf("bench: %d events were not handled", left)
+	case left < 0:
+		return fmt.Errorf("bench: %d events too many were handled", -left)
 	}
 	return nil
 }

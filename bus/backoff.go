@@ -52,6 +52,10 @@ func (r Backoff) check() error {
 func (r Backoff) wait(n int) time.Duration {
 	limit := r.First
 	for i := 1; i < n && limit < r.Max; i++ {
+		if limit > r.Max/2 { // twice that may be more than can be said
+			limit = r.Max
+			break
+		}
 		limit *= 2
 	}
 	limit = min(limit, r.Max)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,7 +71,7 @@ type Bus struct {
 	byName   map[string]*group
 	mistakes []error
 	stop     context.CancelFunc // of the consumers' context
-	starting chan struct{}      // closed when the Start that runs has ended
+	starting *starting          // the Start that runs, or ran last
 	closing  *closing
 }
 
@@ -86,9 +87,12 @@ func New(c Config) *Bus {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if len(c.Codecs) == 0 {
-		c.Codecs = []event.Codec{event.JSON}
+	codecs := slices.DeleteFunc(slices.Clone(c.Codecs), func(codec event.Codec) bool { return codec == nil })
+	missing := len(c.Codecs) - len(codecs)
+	if len(codecs) == 0 {
+		codecs = []event.Codec{event.JSON}
 	}
+	c.Codecs = codecs
 	b := &Bus{
 		cfg:    c,
 		source: "/" + c.App,
@@ -100,6 +104,9 @@ func New(c Config) *Bus {
 	b.outside, b.refuse = context.WithCancel(context.Background())
 	for _, codec := range c.Codecs {
 		b.codecs[mediaType(codec.ContentType())] = codec
+	}
+	if missing > 0 {
+		b.mistake(errors.New("Config.Codecs has a nil codec"))
 	}
 	return b
 }
@@ -133,7 +140,7 @@ func (b *Bus) Pause(group string) error { return b.pause(group, true) }
 func (b *Bus) Resume(group string) error { return b.pause(group, false) }
 
 func (b *Bus) pause(group string, paused bool) error {
-	if b.is() == stateNew {
+	if s := b.is(); s == stateNew || s == stateStarting {
 		return ErrNotStarted
 	}
 	g, err := b.group(group)

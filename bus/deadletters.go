@@ -46,6 +46,9 @@ func (b *Bus) Discard(ctx context.Context, d event.DeadLetter) error {
 }
 
 func (b *Bus) deadLetters(group string) (event.DeadLetters, *group, error) {
+	if s := b.is(); s == stateNew || s == stateStarting {
+		return nil, nil, ErrNotStarted
+	}
 	g, err := b.group(group)
 	if err != nil {
 		return nil, nil, err

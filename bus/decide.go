@@ -26,7 +26,7 @@ func (g *group) decide(it *item, err error) action {
 		it.released = true
 		return g.again(it, err, 0)
 	case errors.Is(err, event.ErrFull):
-		g.stall(StallRoom, err)
+		g.stall(StallRoom, fullness(err))
 		it.aside = true
 		return g.again(it, err, brief.wait(it.tried()))
 	}
@@ -40,6 +40,15 @@ func (g *group) decide(it *item, err error) action {
 	case event.FailedForGood, event.Done, event.Failed:
 	}
 	return g.failed(it, err, verdict)
+}
+
+// fullness returns what a handler's error says about the room in the channel. Its
+// text is the handler's, so it is nothing for a log.
+func fullness(err error) error {
+	if full, ok := errors.AsType[*event.FullError](err); ok {
+		return full
+	}
+	return event.ErrFull
 }
 
 // failed decides about a failure: another attempt, or a dead letter.
@@ -105,6 +114,9 @@ func (g *group) conclude(it *item) action {
 			it.settlement = event.Release(it.d.Token)
 			return actSettle
 		}
+		if g.goesBack(it) {
+			return actSettle
+		}
 		g.consumer.Hold(it.d.Token, it.failures)
 		return actHold
 	}
@@ -115,6 +127,18 @@ func (g *group) conclude(it *item) action {
 		it.run = nil
 	}
 	return actSettle
+}
+
+// goesBack reports whether a delivery that waits for a retry goes back now, because
+// the group closes. It is not held then: held ones go back without their delay.
+func (g *group) goesBack(it *item) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.closing || !g.gives.GivesBack {
+		return false
+	}
+	it.settlement = g.retryOf(it)
+	return true
 }
 
 // sendCollected produces what the handler published; done is false when the

@@ -97,8 +97,9 @@
 // process ends. An event that the channel refuses for good, say for its size, makes
 // the handled event a dead letter; those before it may be out.
 //
-// [Now] publishes at once, whatever becomes of the attempt. The context is the
-// handler's until it returns: a publish under it afterwards is an error.
+// The context is the handler's until it returns: afterwards nothing is collected under
+// it, and a publish is an error. [Now] publishes at once, whatever becomes of the
+// attempt.
 //
 // # The order of wrapping
 //

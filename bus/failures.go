@@ -1,6 +1,10 @@
 package bus
 
-import "github.com/leat-go/leat/event"
+import (
+	"slices"
+
+	"github.com/leat-go/leat/event"
+)
 
 // maxKeptFailures bounds the table: it forgets the oldest, so that such an event
 // is tried more often than it should.
@@ -9,13 +13,25 @@ const maxKeptFailures = 1 << 14
 // failureTable remembers how often a handler failed on events that were given back
 // to a channel that doesn't keep that itself. The group's mu guards it.
 type failureTable struct {
-	counts map[failureKey]int
-	order  []failureKey // oldest first; may name keys that are gone
+	counts map[failureKey]kept
+	order  []keptAt // oldest first; may name what is gone
+	last   uint64   // number of the newest
 }
 
 type failureKey struct{ topic, source, id string }
 
-func newFailureTable() *failureTable { return &failureTable{counts: make(map[failureKey]int)} }
+type kept struct {
+	failures int
+	number   uint64
+}
+
+type keptAt struct {
+	failureKey
+
+	number uint64
+}
+
+func newFailureTable() *failureTable { return &failureTable{counts: make(map[failureKey]kept)} }
 
 func keyOfFailure(d *event.Delivery) failureKey {
 	return failureKey{d.Topic, d.Event.Source(), d.Event.ID()}
@@ -24,20 +40,27 @@ func keyOfFailure(d *event.Delivery) failureKey {
 // put remembers the failures of an event that is given back.
 func (t *failureTable) put(d *event.Delivery, failures int) {
 	k := keyOfFailure(d)
-	if _, ok := t.counts[k]; !ok {
-		t.order = append(t.order, k)
-	}
-	t.counts[k] = failures
-	for len(t.order) > maxKeptFailures {
-		delete(t.counts, t.order[0])
+	t.last++
+	t.counts[k] = kept{failures, t.last}
+	t.order = append(t.order, keptAt{k, t.last})
+	for len(t.counts) > maxKeptFailures {
+		if oldest := t.order[0]; t.has(oldest) {
+			delete(t.counts, oldest.failureKey)
+		}
 		t.order = t.order[1:]
 	}
+	if len(t.order) > 2*maxKeptFailures {
+		t.order = slices.DeleteFunc(t.order, func(at keptAt) bool { return !t.has(at) })
+	}
 }
+
+// has reports whether what was kept then is still there.
+func (t *failureTable) has(at keptAt) bool { return t.counts[at.failureKey].number == at.number }
 
 // take returns the failures of an event that came back, and forgets them.
 func (t *failureTable) take(d *event.Delivery) int {
 	k := keyOfFailure(d)
-	n := t.counts[k]
+	n := t.counts[k].failures
 	delete(t.counts, k)
 	return n
 }

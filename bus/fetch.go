@@ -67,13 +67,20 @@ func (g *group) waitRoom() (room int, open bool) {
 			}
 		}
 		g.waiting = true
-		full := !g.paused && g.held.Len() > 0 && g.ready.len() == 0 && g.idle == g.workers && len(g.pending) == 0
+		stuck := g.stuck()
 		g.mu.Unlock()
-		if full {
+		if stuck {
 			g.stall(StallWindow, nil)
 		}
 		<-g.fetch
 	}
+}
+
+// stuck reports whether all in hand waits for its time and nobody was told why. mu
+// is held.
+func (g *group) stuck() bool {
+	return g.stalled == "" && !g.paused && !g.closing && g.room() <= 0 &&
+		g.held.Len() > 0 && g.ready.len() == 0 && g.idle == g.workers && len(g.pending) == 0
 }
 
 // widen doubles a window that is full of items that wait. mu is held.
@@ -207,7 +214,8 @@ func (g *group) giveBack(all bool) {
 		return
 	}
 	err := g.consumer.Settle(g.ctx, back)
-	if err != nil && !isSettleError(err) { // none was recorded: they stay in hand
+	recorded := err == nil || refusals(err) != nil
+	if !recorded && !all { // they stay in hand; at the end they go back with the consumer
 		g.onError(err)
 		g.mu.Lock()
 		for _, it := range fronts {
@@ -216,6 +224,9 @@ func (g *group) giveBack(all bool) {
 		g.mu.Unlock()
 		g.pauseFetch()
 		return
+	}
+	if recorded && len(g.b.hooks.settle) > 0 {
+		g.tellSettled(lines(fronts), refusals(err))
 	}
 	g.mu.Lock()
 	for _, it := range fronts {
@@ -226,6 +237,17 @@ func (g *group) giveBack(all bool) {
 		}
 	}
 	g.mu.Unlock()
+}
+
+// lines returns items, each with those behind it.
+func lines(fronts []*item) []*item {
+	var all []*item
+	for _, it := range fronts {
+		for ; it != nil; it = it.next {
+			all = append(all, it)
+		}
+	}
+	return all
 }
 
 // pickKeys takes fronts out of the heap and makes the settlements that give them
@@ -246,12 +268,11 @@ func (g *group) pickKeys(all bool) (fronts []*item, back []event.Settlement) {
 		g.unhold(it)
 		fronts = append(fronts, it)
 		blocked -= line(it)
-		back = append(back, g.retryOf(it))
-		if it.bucket == 0 {
-			continue
-		}
+		it.settlement = g.retryOf(it)
+		back = append(back, it.settlement)
 		for behind := it.next; behind != nil; behind = behind.next {
-			back = append(back, event.Release(behind.d.Token))
+			behind.settlement = event.Release(behind.d.Token)
+			back = append(back, behind.settlement)
 		}
 	}
 	return fronts, back
@@ -269,7 +290,8 @@ func (g *group) retryOf(it *item) event.Settlement {
 	return event.Retry(it.d.Token, after, it.failures)
 }
 
-func isSettleError(err error) bool {
-	_, ok := errors.AsType[*event.SettleError](err)
-	return ok
+// refusals returns the settlements that err says were refused, or nil.
+func refusals(err error) *event.SettleError {
+	some, _ := errors.AsType[*event.SettleError](err)
+	return some
 }

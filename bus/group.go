@@ -165,10 +165,23 @@ func (g *group) prepare() {
 	g.strict = g.said.strict != nil
 	g.unordered = g.said.unordered != nil
 	g.window = g.workers // slow start, so that one member does not hoard
+	g.wake = make(chan struct{}, 1)
+	g.kick = make(chan struct{}, 1)
+	g.fetch = make(chan struct{}, 1)
+	g.empty = make(chan struct{})
+	g.fetched = make(chan struct{})
 	g.topics = nil
 	for _, h := range g.list {
-		h.wrap(g.b.cfg.Middleware)
 		g.join(h)
+	}
+}
+
+// wrap wraps the handlers, once, when nothing is wrong with what is put around them.
+func (g *group) wrap() {
+	for _, h := range g.list {
+		if h.fn == nil {
+			h.wrap(g.b.cfg.Middleware)
+		}
 	}
 }
 
@@ -226,11 +239,6 @@ func (g *group) run() {
 // equip makes what a group that runs has.
 func (g *group) equip() {
 	g.ctx, g.cancel = context.WithCancel(g.ctx)
-	g.wake = make(chan struct{}, 1)
-	g.kick = make(chan struct{}, 1)
-	g.fetch = make(chan struct{}, 1)
-	g.empty = make(chan struct{})
-	g.fetched = make(chan struct{})
 	if !g.gives.KeepsFailures {
 		g.kept = newFailureTable()
 	}

@@ -17,6 +17,11 @@ func start(t *testing.T, b *bus.Bus) {
 	if err := b.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		ended, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+		cancel()
+		_ = b.Shutdown(ended) //nolint:errcheck // tests of the shutdown look at it themselves
+	})
 }
 
 func drain(t *testing.T, b *bus.Bus) {

@@ -25,7 +25,8 @@ type Published struct {
 	Err   error  // it was not accepted
 }
 
-// AttemptHook is told about every run of a handler that ended.
+// AttemptHook is told about every run of a handler that ended with an outcome: all
+// but those whose delivery went to another member meanwhile.
 type AttemptHook interface {
 	OnAttempt(ctx context.Context, a AttemptEnd)
 }
@@ -36,7 +37,7 @@ type AttemptEnd struct {
 	Group   string // as it was subscribed; Info.Group is the name on the wire
 	Handler string // "group/type"
 	Outcome event.OutcomeKind
-	Err     error
+	Err     error // of the outcome: the handler's, or that of what it published
 	Started time.Time
 	Took    time.Duration
 }

@@ -127,6 +127,7 @@ func (g *group) roomMade() {
 	case room >= max(1, g.window/4), room > 0 && starving:
 	case starving && g.idle > 0 && g.window < g.limit: // to widen the window
 	case g.gives.GivesBack && g.crowded(): // to give keys back
+	case g.stuck(): // to tell so
 	default:
 		return
 	}

@@ -77,8 +77,8 @@ func (g *group) settle(batch []*item, settlements []event.Settlement) []event.Se
 		settlements = append(settlements, it.settlement)
 	}
 	err := g.consumer.Settle(g.ctx, settlements)
-	var some *event.SettleError
-	if errors.As(err, &some) {
+	some := refusals(err)
+	if some != nil {
 		err = nil
 	}
 	if err != nil {
@@ -89,7 +89,10 @@ func (g *group) settle(batch []*item, settlements []event.Settlement) []event.Se
 		g.tellSettled(batch, some)
 	}
 	g.mu.Lock()
-	g.settling, g.problem, g.stalled = 0, nil, ""
+	g.settling, g.problem = 0, nil
+	if some == nil || len(some.Failed) < len(batch) {
+		g.stalled = "" // something was settled
+	}
 	for i, it := range batch {
 		g.settled(it, some.At(i))
 	}

@@ -74,7 +74,7 @@ func (b *Bus) describe(t reflect.Type) *message {
 		}
 	}
 	pointer := reflect.New(t).Interface()
-	if m.typ == "" {
+	if m.typ == "" && m.err == nil {
 		m.typ, m.err = typeName(t, pointer)
 	}
 	if tp, ok := pointer.(topicr); ok && m.topic == "" {
@@ -125,6 +125,9 @@ func (m *message) key(v any) string {
 }
 
 func typeName(t reflect.Type, pointer any) (string, error) {
+	if t == reflect.TypeFor[event.Event]() {
+		return "", errors.New("bus: event.Event is no message: publish the event itself, not a pointer; subscribe with SubscribeRaw")
+	}
 	if n, ok := pointer.(typer); ok {
 		name := n.EventType()
 		return name, checkName("event type", name)

@@ -54,13 +54,18 @@ func (b *Bus) beginClosing() (*closing, bool) {
 }
 
 func (b *Bus) shutdown(ctx context.Context) error {
-	b.awaitStart(ctx)
-	was := state(b.state.Swap(int32(stateClosed)))
-	b.refuse()
 	hard, cancel := graced(ctx, b.cfg.CancelGrace)
 	defer cancel()
+	s := b.awaitStart(ctx, hard)
+	was := state(b.state.Swap(int32(stateClosed)))
+	b.refuse()
 	var errs []error
-	if was != stateNew {
+	switch was {
+	case stateNew, stateClosed:
+	case stateStarting: // it will find that it is too late
+		errs = append(errs, errors.New("bus: Start still runs"))
+	case stateStarted, stateDraining:
+		<-s.done
 		errs = b.closeGroups(ctx, hard)
 		b.mu.Lock()
 		stop := b.stop
@@ -77,18 +82,26 @@ func (b *Bus) shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// awaitStart lets a Start that runs end first.
-func (b *Bus) awaitStart(ctx context.Context) {
+// awaitStart lets a Start that runs end first, and ends it when ctx ends.
+func (b *Bus) awaitStart(ctx, hard context.Context) *starting {
 	b.mu.Lock()
-	starting := b.starting
+	s := b.starting
 	b.mu.Unlock()
-	if starting == nil {
-		return
+	if s == nil {
+		return nil
 	}
 	select {
-	case <-starting:
+	case <-s.done:
+		return s
 	case <-ctx.Done():
 	}
+	s.aborted.Store(true)
+	s.abort()
+	select {
+	case <-s.done:
+	case <-hard.Done():
+	}
+	return s
 }
 
 func (b *Bus) closeGroups(ctx, hard context.Context) []error {
@@ -126,10 +139,7 @@ func graced(ctx context.Context, d time.Duration) (context.Context, context.Canc
 // close ends the group: by hard whatever still runs.
 func (g *group) close(ctx, hard context.Context) error {
 	g.beginClosing()
-	select {
-	case <-g.fetched:
-	case <-ctx.Done():
-	}
+	g.awaitGiveBack(ctx)
 	closed := make(chan error, 1)
 	go func() { closed <- g.consumer.Close(ctx) }()
 	var err error
@@ -144,6 +154,23 @@ func (g *group) close(ctx, hard context.Context) error {
 	case <-hard.Done():
 	}
 	return errors.Join(err, g.stop())
+}
+
+// awaitGiveBack waits until the fetcher has given back what waits for retries, with
+// what is left of their delays: what is left to the consumer goes back without. That
+// takes a moment, which there is even when ctx has ended.
+func (g *group) awaitGiveBack(ctx context.Context) {
+	select {
+	case <-g.fetched:
+		return
+	case <-ctx.Done():
+	}
+	moment := time.NewTimer(g.b.cfg.CancelGrace / 4)
+	defer moment.Stop()
+	select {
+	case <-g.fetched:
+	case <-moment.C:
+	}
 }
 
 // beginClosing takes no more deliveries and forgets those that were not begun:
@@ -255,7 +282,7 @@ func (e *LeftError) Unwrap() error { return e.Err }
 // waiting any longer.
 func (b *Bus) Drain(ctx context.Context) error {
 	if !b.state.CompareAndSwap(int32(stateStarted), int32(stateDraining)) {
-		if b.is() == stateNew {
+		if s := b.is(); s == stateNew || s == stateStarting {
 			return ErrNotStarted
 		}
 		return b.Shutdown(ctx)

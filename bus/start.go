@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/leat-go/leat/event"
 )
@@ -25,20 +26,35 @@ func (b *Bus) startWith(ctx context.Context, run func(*group)) error {
 		}
 		return errors.New("bus: started already")
 	}
-	done := make(chan struct{})
-	defer close(done)
+	ctx, abort := context.WithCancel(ctx)
+	defer abort()
+	s := &starting{done: make(chan struct{}), abort: abort}
+	defer close(s.done)
 	b.mu.Lock()
-	b.starting = done
+	b.starting = s
 	b.mu.Unlock()
 	if err := b.start(ctx); err != nil {
-		b.state.CompareAndSwap(int32(stateStarting), int32(stateNew))
+		if !b.state.CompareAndSwap(int32(stateStarting), int32(stateNew)) || s.aborted.Load() {
+			err = fmt.Errorf("%w: %w", event.ErrClosed, err)
+		}
 		return fmt.Errorf("bus: start: %w", err)
+	}
+	if !b.state.CompareAndSwap(int32(stateStarting), int32(stateStarted)) { // a Shutdown did not wait any longer
+		b.stop()
+		b.abandon(ctx, b.started())
+		return fmt.Errorf("bus: start: %w", event.ErrClosed)
 	}
 	for _, g := range b.started() {
 		run(g)
 	}
-	b.state.CompareAndSwap(int32(stateStarting), int32(stateStarted))
 	return nil
+}
+
+// starting is a Start that runs or has ended.
+type starting struct {
+	done    chan struct{}
+	abort   context.CancelFunc
+	aborted atomic.Bool // by a Shutdown
 }
 
 // Run starts the Bus, serves until ctx ends, and shuts down in order, within
@@ -62,6 +78,9 @@ func (b *Bus) start(ctx context.Context) error {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
+	}
+	for _, g := range groups {
+		g.wrap()
 	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	abandon := context.AfterFunc(ctx, stop) // ctx bounds the opening of the consumers
@@ -125,6 +144,9 @@ func (b *Bus) configMistakes() []error {
 	if slices.Contains(b.cfg.Middleware, nil) {
 		errs = append(errs, errors.New("Config.Middleware has a nil middleware"))
 	}
+	if slices.ContainsFunc(b.cfg.Transforms, func(t event.Transform) bool { return t == nil }) {
+		errs = append(errs, errors.New("Config.Transforms has a nil transform"))
+	}
 	for _, v := range b.hooks.unknown {
 		errs = append(errs, fmt.Errorf("Config.Hooks: %T implements no hook", v))
 	}
@@ -141,6 +163,10 @@ func (g *group) check(ctx context.Context) []error {
 		return errs
 	}
 	for i, topic := range g.topics {
+		if err := checkName("topic", topic); err != nil {
+			errs = append(errs, fmt.Errorf("group %q: %w", g.name, err))
+			continue
+		}
 		gives, err := g.b.cfg.Channel.Guarantees(ctx, topic, g.wire)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("group %q: topic %q: %w", g.name, topic, err))

@@ -194,7 +194,7 @@ func (w *worker) attempt(ctx context.Context, it *item) action {
 	if act != actDrop {
 		g.b.hooks.attempted(r, AttemptEnd{
 			Info: r.Info, Group: g.name, Handler: it.h.name,
-			Outcome: it.outcome.Kind, Err: err, Started: started, Took: took,
+			Outcome: it.outcome.Kind, Err: it.outcome.Err, Started: started, Took: took,
 		})
 	}
 	return act

@@ -4,7 +4,7 @@
 // not printed: they say more about the machine.
 //
 //	go run ./compare
-//	go run ./compare -run 'raw|typed' -rounds 21 -events 200000
+//	go run ./compare -run 'raw|typed' -with 'channel|json' -rounds 21
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"slices"
 
 	"github.com/leat-go/leat/bench"
 )
@@ -26,10 +27,15 @@ func main() {
 
 func run() error {
 	pattern := flag.String("run", "", "measure the scenarios whose names match this regular expression")
+	peers := flag.String("with", "", "measure leat with the sides whose names match this regular expression")
 	rounds := flag.Int("rounds", 11, "rounds of each scenario")
 	events := flag.Int("events", 100_000, "events of each side in each round")
 	flag.Parse()
 	wanted, err := regexp.Compile(*pattern)
+	if err != nil {
+		return err
+	}
+	with, err := regexp.Compile(*peers)
 	if err != nil {
 		return err
 	}
@@ -39,6 +45,9 @@ func run() error {
 		if !wanted.MatchString(scenario.Name) {
 			continue
 		}
+		scenario.Sides = slices.DeleteFunc(scenario.Sides, func(side bench.Side) bool {
+			return side.Kind != bench.Leat && !with.MatchString(side.Name)
+		})
 		samples, err := measure(scenario, max(*rounds, 1), max(*events, 1))
 		if err != nil {
 			return fmt.Errorf("%s: %w", scenario.Name, err)
