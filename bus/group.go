@@ -29,6 +29,7 @@ type group struct {
 	unordered bool
 	strict    bool
 
+	jitter   jitter // of the waits
 	consumer event.Consumer
 	gives    event.Guarantees // the weakest of the topics
 	kept     *failureTable    // when the channel doesn't keep failures
@@ -77,6 +78,7 @@ func newGroup(b *Bus, name string) *group {
 		handlers: make(map[string]*handler),
 		rest:     make(map[string]*handler),
 		warned:   make(map[StallReason]time.Time),
+		jitter:   fullJitter,
 	}
 }
 
@@ -225,7 +227,7 @@ func (g *group) subscription() event.Subscription {
 
 // run starts the goroutines.
 func (g *group) run() {
-	g.equip()
+	g.equip(keyBuckets)
 	g.running.Go(func() {
 		defer close(g.fetched)
 		g.fetchLoop()
@@ -237,7 +239,8 @@ func (g *group) run() {
 }
 
 // equip makes what a group that runs has.
-func (g *group) equip() {
+func (g *group) equip(buckets int) {
+	g.keys.buckets = make([]*item, buckets)
 	g.ctx, g.cancel = context.WithCancel(g.ctx)
 	if !g.gives.KeepsFailures {
 		g.kept = newFailureTable()

@@ -8,6 +8,7 @@ type actionKind uint8
 const (
 	actContinue actionKind = iota // a handler goes on from a step
 	actSettle                     // what was decided reaches the broker
+	actGiveBack                   // keys that wait for retries go back
 	actRun                        // a handler begins
 	actFetch                      // deliveries are received
 	actPublish                    // the next of the World's publishes
@@ -16,6 +17,7 @@ const (
 	actCrash                      // a process dies; another starts
 	actLose                       // a lease is lost: the delivery goes to another process
 	actRepeat                     // the broker delivers an acked event once more
+	actJoin                       // another process starts
 )
 
 func (k actionKind) fault() bool { return k >= actCrash }
@@ -24,10 +26,11 @@ func (k actionKind) fault() bool { return k >= actCrash }
 // when they are equal.
 type action struct {
 	kind  actionKind
-	proc  int // from 1
-	group int
-	entry entryName
-	step  string
+	twin  uint8 // how many the same come before it
+	proc  int16 // from 1
+	group int16
+	entry symbol
+	step  symbol
 }
 
 // deviation is where a run leaves the undisturbed one: at the nth time that at would
@@ -37,33 +40,35 @@ type deviation struct {
 	nth    int
 }
 
-// tell says what an action does, for people.
+// tell says what a fault, or the passing of time, does, for people.
 func (s *simulation) tell(a action) string {
 	switch a.kind {
-	case actContinue:
-		return fmt.Sprintf("process %d: %s goes on from step %q", a.proc, s.subject(a), a.step)
-	case actSettle:
-		return fmt.Sprintf("process %d: group %q settles", a.proc, s.groups[a.group])
-	case actRun:
-		return fmt.Sprintf("process %d: %s begins", a.proc, s.subject(a))
-	case actFetch:
-		return fmt.Sprintf("process %d: group %q receives", a.proc, s.groups[a.group])
-	case actPublish:
-		return "the next message is published"
-	case actWait:
-		return "time passes"
-	case actEnd:
-		return "everything has settled"
 	case actCrash:
-		return fmt.Sprintf("process %d dies, with %d deliveries not settled", a.proc, s.broker.inHand(s.proc(a.proc).endpoint))
+		return fmt.Sprintf("process %d dies, with %s", a.proc, s.holding(s.proc(a.proc)))
 	case actLose:
-		return fmt.Sprintf("process %d: the lease of %s is lost", a.proc, s.subject(a))
+		return fmt.Sprintf("process %d loses the lease of %v in group %q", a.proc, s.symbols.names[a.entry], s.groups[a.group])
 	case actRepeat:
-		return s.subject(a) + " is delivered once more"
+		return fmt.Sprintf("%v is delivered to group %q once more", s.symbols.names[a.entry], s.groups[a.group])
+	case actJoin:
+		return "another process starts"
+	default:
+		return "time passes"
 	}
-	return ""
 }
 
-func (s *simulation) subject(a action) string {
-	return fmt.Sprintf("%v in group %q", a.entry, s.groups[a.group])
+// holding says what a process has in hand.
+func (s *simulation) holding(p *process) string {
+	n := 0
+	var only *entry
+	s.broker.inHand(p.endpoint, func(en *entry) { n, only = n+1, en })
+	switch n {
+	case 0:
+		return "nothing unsettled"
+	case 1:
+		return fmt.Sprintf("%v not settled", s.nameOf(only))
+	default:
+		return fmt.Sprintf("%d deliveries not settled", n)
+	}
 }
+
+func (s *simulation) nameOf(en *entry) name { return s.symbols.names[en.name] }

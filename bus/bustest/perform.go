@@ -3,40 +3,44 @@ package bustest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
 // do lets an action happen.
 func (s *simulation) do(a action) error {
 	p := s.proc(a.proc)
+	g := int(a.group)
 	switch a.kind {
 	case actContinue:
-		s.resume(p.task(a))
+		s.resume(s.task(a))
 	case actSettle:
-		p.st.Settle(a.group)
+		p.st.Settle(g)
+	case actGiveBack:
+		p.st.GiveBack(g)
 	case actRun:
 		s.begin(p, a)
 	case actFetch:
-		_, err := p.st.Fetch(context.Background(), a.group)
+		_, err := p.st.Fetch(context.Background(), g)
 		return err
 	case actPublish:
 		return s.publish()
 	case actWait:
 		s.wait()
 	case actCrash:
-		s.faults--
 		return s.crash(p)
 	case actLose:
-		s.faults--
 		return s.lose(a)
 	case actRepeat:
-		s.faults--
 		s.broker.repeat(s.settledEntry(a))
+	case actJoin:
+		return s.boot()
+	case actEnd:
 	}
 	return nil
 }
 
-func (s *simulation) proc(n int) *process {
+func (s *simulation) proc(n int16) *process {
 	for _, p := range s.procs {
 		if p.n == n {
 			return p
@@ -45,10 +49,11 @@ func (s *simulation) proc(n int) *process {
 	return nil
 }
 
-// task returns the handler that an action names.
-func (p *process) task(a action) *task {
-	for _, t := range p.tasks {
-		if t.group == a.group && t.entry == a.entry && t.at == a.step {
+// task returns the handler that goes on in an action.
+func (s *simulation) task(a action) *task {
+	p := s.proc(a.proc)
+	for i, t := range p.tasks {
+		if p.goesOn(i) == a {
 			return t
 		}
 	}
@@ -56,9 +61,10 @@ func (p *process) task(a action) *task {
 }
 
 func (s *simulation) begin(p *process, a action) {
-	for i := range p.st.Runnable(a.group) {
-		if s.broker.nameOf(p.st.Ready(a.group, i)) == a.entry {
-			s.resume(p.run(a.group, i, a.entry))
+	g := int(a.group)
+	for i := range p.st.Runnable(g) {
+		if s.broker.entryOf(p.st.Ready(g, i)).name == a.entry {
+			s.resume(p.run(g, i))
 			return
 		}
 	}
@@ -66,16 +72,16 @@ func (s *simulation) begin(p *process, a action) {
 
 // resume lets a task go on.
 func (s *simulation) resume(t *task) {
-	s.on = t
+	s.on.Store(t)
 	ended := t.resume()
-	s.on = nil
+	s.on.Store(nil)
 	s.tellRun(t, ended)
 }
 
 func (s *simulation) publish() error {
 	i := s.next
 	s.next++
-	if i < len(s.w.skip) && s.w.skip[i] {
+	if s.w.skips(i) {
 		return nil
 	}
 	out := s.w.publishes[i]
@@ -83,7 +89,7 @@ func (s *simulation) publish() error {
 		s.story.published = append(s.story.published, fmt.Sprintf("message-%d: %T%+v", i+1, out.v, out.v))
 	}
 	if err := s.procs[0].bus.Publish(context.Background(), out.v, out.opts...); err != nil {
-		return fmt.Errorf("publish of message %d: %w", i+1, err)
+		return fmt.Errorf("the publish of message-%d, a %T, is refused: %w", i+1, out.v, err)
 	}
 	return nil
 }
@@ -102,37 +108,39 @@ func (s *simulation) wait() {
 
 // crash kills a process and starts another, unless one is left.
 func (s *simulation) crash(p *process) error {
-	s.on = nil
 	p.kill()
-	for i, other := range s.procs {
-		if other == p {
-			s.procs = append(s.procs[:i:i], s.procs[i+1:]...)
-		}
-	}
+	i := slices.Index(s.procs, p)
+	s.procs = slices.Delete(s.procs, i, i+1)
 	if len(s.procs) > 0 {
 		return nil
 	}
-	_, err := s.boot()
-	return err
+	return s.boot()
 }
 
-// lose takes a delivery from a process that goes on; another one is there to get it.
+// lose takes a key from a process that goes on; another one is there to get it. Its
+// handler stalls: that is how leases are lost.
 func (s *simulation) lose(a action) error {
-	for _, en := range s.broker.group(s.groups[a.group]).entries {
-		if en.name == a.entry && en.holder != nil {
-			s.broker.lose(en)
-			break
+	p := s.proc(a.proc)
+	for _, en := range s.brokerGroup(int(a.group)).entries {
+		if en.name != a.entry || en.holder != p.endpoint {
+			continue
 		}
+		for _, t := range p.tasks {
+			if t.en == en || t.en.holder == en.holder && t.en.g == en.g && sameKey(t.en, en) {
+				t.lost, t.stalled = true, true
+			}
+		}
+		s.broker.lose(en)
+		break
 	}
 	if len(s.procs) > 1 {
 		return nil
 	}
-	_, err := s.boot()
-	return err
+	return s.boot()
 }
 
 func (s *simulation) settledEntry(a action) *entry {
-	for _, en := range s.broker.group(s.groups[a.group]).settled {
+	for _, en := range s.brokerGroup(int(a.group)).settled {
 		if en.name == a.entry && !en.repeated {
 			return en
 		}

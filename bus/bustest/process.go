@@ -2,15 +2,16 @@ package bustest
 
 import (
 	"context"
-	"errors"
-	"iter"
+	"fmt"
+	"slices"
 
 	"github.com/leat-go/leat/bus"
 )
 
 // process is one run of the application: a Bus that is gone when the process dies.
 type process struct {
-	n        int // from 1
+	n        int16 // from 1
+	sim      *simulation
 	endpoint *endpoint
 	bus      *bus.Bus
 	st       *bus.Stepper
@@ -19,50 +20,47 @@ type process struct {
 
 // task is a handler that runs, as a coroutine.
 type task struct {
-	p     *process
-	group int
-	entry entryName
-	at    string // the step where it waits
-	next  func() (string, bool)
-	stop  func()
-	yield func(string) bool
+	p       *process
+	co      *coroutine
+	group   int16
+	en      *entry
+	at      symbol // where it waits
+	after   bool   // runs what follows the settlement
+	lost    bool   // its lease
+	stalled bool   // it goes on when nothing else is left to do
 }
 
-// errKilled unwinds a handler whose process has died.
-var errKilled = errors.New("bustest: the process has died")
-
-// pause lets others run, or the process die, before the handler goes on.
-func (t *task) pause(step string) {
-	if !t.yield(step) {
-		panic(errKilled)
+// pause lets others run, or the process die, before the task goes on.
+func (t *task) pause(at name) {
+	s := t.p.sim
+	if s.careful && goroutine() != t.co.goroutine {
+		s.misuse = fmt.Errorf("%v in a handler for %v comes from another goroutine than the handler's", at, s.nameOf(t.en))
+		return
 	}
+	t.at = s.symbols.symbol(at)
+	t.co.suspend()
 }
 
 // Step marks a place in a handler, or in a fake store that a handler uses, where its
 // process can die, its lease be lost, or another handler run, when [Explore] tries
-// that. Put one between two effects. ctx is the handler's; outside of Explore a Step
-// does nothing.
-func Step(ctx context.Context, name string) {
+// that. Put one between two effects. ctx is the handler's, and Step is called by the
+// handler's goroutine. A Step at which the process dies does not return: deferred
+// functions run, as they would when a connection breaks, and recover returns nil. No
+// lock may be held that a deferred function doesn't release.
+//
+// Outside of Explore a Step does nothing.
+func Step(ctx context.Context, at string) {
 	if t, ok := ctx.Value(taskKey{}).(*task); ok && t != nil {
-		t.pause(name)
-	}
-}
-
-// unwound ends the unwinding of a killed task.
-func unwound() {
-	if v := recover(); v != nil && v != errKilled { //nolint:errorlint // the very value
-		panic(v)
+		t.pause(name{typ: "step", id: at})
 	}
 }
 
 // run begins a task: the pick-th ready delivery of a group.
-func (p *process) run(group, pick int, entry entryName) *task {
-	t := &task{p: p, group: group, entry: entry}
-	t.next, t.stop = iter.Pull(func(yield func(string) bool) {
-		t.yield = yield
-		defer unwound()
-		p.st.Run(group, pick)
-	})
+func (p *process) run(group, pick int) *task {
+	token := p.st.Ready(group, pick)
+	t := &task{p: p, co: p.sim.pool.take(), group: int16(group), en: p.sim.broker.entryOf(token)}
+	t.after = t.en.token != token[1] && slices.Contains(t.en.g.settled, t.en)
+	t.co.st, t.co.group, t.co.pick, t.co.careful = p.st, group, pick, p.sim.careful
 	p.tasks = append(p.tasks, t)
 	return t
 }
@@ -70,17 +68,12 @@ func (p *process) run(group, pick int, entry entryName) *task {
 // resume lets a task go on until its next step or its end, and reports whether it
 // has ended.
 func (t *task) resume() (ended bool) {
-	at, more := t.next()
-	t.at = at
-	if more {
+	if suspended, _ := t.co.next(); suspended {
 		return false
 	}
-	for i, other := range t.p.tasks {
-		if other == t {
-			t.p.tasks = append(t.p.tasks[:i], t.p.tasks[i+1:]...)
-			break
-		}
-	}
+	t.p.sim.pool.put(t.co)
+	i := slices.Index(t.p.tasks, t)
+	t.p.tasks = slices.Delete(t.p.tasks, i, i+1)
 	return true
 }
 
@@ -88,7 +81,7 @@ func (t *task) resume() (ended bool) {
 func (p *process) kill() {
 	p.endpoint.gone = true
 	for _, t := range p.tasks {
-		t.stop()
+		t.co.kill()
 	}
 	p.tasks = nil
 	p.endpoint.b.abandon(p.endpoint)

@@ -59,20 +59,27 @@ func (r *recorder) published() []publication {
 // Story tells what was published so far, what each event caused, and how the
 // attempts to handle it ended: a tree, with times since the start of the test.
 // Data is not shown.
-func (b *Bus) Story() string {
-	r := b.recorder
+func (b *Bus) Story() string { return b.recorder.story(event.Event.ID) }
+
+// story tells it with these ids. What was published again is told once.
+func (r *recorder) story(id func(event.Event) string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.pubs) == 0 {
 		return "nothing was published"
 	}
-	s := story{r: r, children: make(map[string][]publication), known: make(map[string]bool)}
+	s := story{r: r, id: id, children: make(map[string][]publication), times: make(map[string]int)}
 	for _, p := range r.pubs {
-		s.known[p.event.ID()] = true
+		s.times[p.event.ID()]++
 	}
 	var roots []publication
+	told := make(map[string]bool)
 	for _, p := range r.pubs {
-		if cause := p.event.Extension(event.ExtCausationID); s.known[cause] && cause != p.event.ID() {
+		if told[p.event.ID()] {
+			continue
+		}
+		told[p.event.ID()] = true
+		if cause := p.event.Extension(event.ExtCausationID); s.times[cause] > 0 && cause != p.event.ID() {
 			s.children[cause] = append(s.children[cause], p)
 			continue
 		}
@@ -88,8 +95,9 @@ func (b *Bus) Story() string {
 type story struct {
 	r        *recorder
 	sb       strings.Builder
+	id       func(event.Event) string
 	children map[string][]publication // by the id of their cause
-	known    map[string]bool
+	times    map[string]int           // that an event was published, by its id
 }
 
 // since returns when something happened, as exactly as a reader needs it.
@@ -106,7 +114,10 @@ func (s *story) tell(p publication, depth int) {
 	if key := p.event.Key(); key != "" {
 		fmt.Fprintf(&s.sb, " key=%s", key)
 	}
-	fmt.Fprintf(&s.sb, " (%s)", p.event.ID())
+	fmt.Fprintf(&s.sb, " (%s)", s.id(p.event))
+	if n := s.times[p.event.ID()]; n > 1 {
+		fmt.Fprintf(&s.sb, ", published %d times", n)
+	}
 	for _, a := range s.r.attempts[identity(p.event)] {
 		fmt.Fprintf(&s.sb, "\n%s  %v %s attempt %d: %v", indent, s.since(a.Started), a.Handler, a.Info.Attempt, a.Outcome)
 		if a.Err != nil {

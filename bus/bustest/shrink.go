@@ -3,118 +3,144 @@ package bustest
 import (
 	"fmt"
 	"slices"
-	"strings"
 )
 
-// Failure is a schedule under which an application goes wrong.
-type Failure struct {
-	Why       string   // what was different at the end
-	Published []string // from outside, in order
-	Steps     []string // the story of the shortest schedule found
-	Seed      uint64
-	Schedule  int // the first that failed, from 0
+// plan is a schedule that can be made shorter.
+type plan struct {
+	eager      bool
+	deviations []deviation
+	skip       []bool // publishes that are left out
 }
 
-// Error tells the story.
-func (f *Failure) Error() string {
-	var sb strings.Builder
-	fmt.Fprintf(&sb, "%s\nschedule %d of seed %d, shrunk:", f.Why, f.Schedule, f.Seed)
-	for _, p := range f.Published {
-		sb.WriteString("\n  published " + p)
-	}
-	for i, step := range f.Steps {
-		fmt.Fprintf(&sb, "\n  %d. %s", i+1, step)
-	}
-	return sb.String()
+func (p *plan) schedule() schedule { return schedule{eager: p.eager, plan: p.deviations} }
+
+// maxShrinks bounds how many runs are spent on shortening.
+const maxShrinks = 5000
+
+type shrinker struct {
+	x    *exploration
+	plan plan
+	ref  *result // without the publishes that are left out
+	runs int
 }
 
 // shrink looks for the shortest schedule that still fails: it leaves out deviations
 // and publishes as long as that works.
-func (x *exploration) shrink(schedule int, plan []deviation) (*Failure, error) {
-	skip := make([]bool, len(x.reference.sim.w.publishes))
+func (x *exploration) shrink(schedule int, p plan) (*Failure, error) {
+	p.skip = make([]bool, x.publishes())
+	s := &shrinker{x: x, plan: p, ref: x.reference}
 	for again := true; again; {
-		again = false
-		for i := 0; i < len(plan) && len(plan) > 1; i++ {
-			less := slices.Delete(slices.Clone(plan), i, i+1)
-			if x.fails(less, skip) {
-				plan, again = less, true
-				i--
-			}
-		}
-		for i := range skip {
-			if skip[i] {
-				continue
-			}
-			skip[i] = true
-			if moved := x.move(plan, skip); moved != nil {
-				plan, again = moved, true
-				continue
-			}
-			skip[i] = false
-		}
+		again = s.patient()
+		again = s.fewerDeviations() || again
+		again = s.fewerPublishes() || again
+		again = s.plainCrashes() || again
 	}
-	return x.failure(schedule, plan, skip)
+	return s.failure(schedule)
 }
 
-// move returns a plan that fails without the publishes that are left out: the plan
-// itself, or one with a deviation at another place, since its own may be gone.
-func (x *exploration) move(plan []deviation, skip []bool) []deviation {
-	if x.fails(plan, skip) {
-		return plan
+func (x *exploration) publishes() int {
+	var w World
+	x.setup(&w)
+	return len(w.publishes)
+}
+
+// patient publishes each message when nothing else is left to do.
+func (s *shrinker) patient() bool {
+	if !s.plan.eager {
+		return false
 	}
-	ref, err := x.undisturbed(skip)
-	if err != nil {
-		return nil
+	less := s.plan
+	less.eager = false
+	return s.take(less, s.ref)
+}
+
+func (s *shrinker) fewerDeviations() (any bool) {
+	for i := 0; i < len(s.plan.deviations) && len(s.plan.deviations) > 1; i++ {
+		less := s.plan
+		less.deviations = slices.Delete(slices.Clone(less.deviations), i, i+1)
+		if s.take(less, s.ref) {
+			any = true
+			i--
+		}
 	}
+	return any
+}
+
+func (s *shrinker) fewerPublishes() (any bool) {
+	for i := range s.plan.skip {
+		if s.plan.skip[i] {
+			continue
+		}
+		less := s.plan
+		less.skip = slices.Clone(less.skip)
+		less.skip[i] = true
+		ref, err := s.x.undisturbed(less.skip)
+		if err == nil && (s.take(less, ref) || s.move(less, ref)) {
+			any = true
+		}
+	}
+	return any
+}
+
+// plainCrashes lets processes die instead of losing leases: that is easier to read.
+func (s *shrinker) plainCrashes() (any bool) {
+	for i, d := range s.plan.deviations {
+		if d.do.kind != actLose {
+			continue
+		}
+		less := s.plan
+		less.deviations = slices.Clone(less.deviations)
+		less.deviations[i].do = action{kind: actCrash, proc: d.do.proc}
+		any = s.take(less, s.ref) || any
+	}
+	return any
+}
+
+// move takes a plan with one of its deviations at another place, if that fails: its own
+// may have gone with a publish.
+func (s *shrinker) move(p plan, ref *result) bool {
 	counts := make(map[action]int)
-	for _, at := range ref.sim.defaults {
+	for _, at := range ref.defaults {
 		counts[at]++
-		for i := range plan {
-			moved := slices.Clone(plan)
-			moved[i].at, moved[i].nth = at, counts[at]
-			if x.fails(moved, skip) {
-				return moved
+		for i := range p.deviations {
+			moved := p
+			moved.deviations = slices.Clone(p.deviations)
+			moved.deviations[i].at, moved.deviations[i].nth = at, counts[at]
+			if s.take(moved, ref) {
+				return true
 			}
 		}
 	}
-	return nil
+	return false
 }
 
-// fails reports whether a plan still goes wrong.
-func (x *exploration) fails(plan []deviation, skip []bool) bool {
-	ref, err := x.undisturbed(skip)
-	if err != nil {
+// take goes on with a plan if it fails.
+func (s *shrinker) take(p plan, ref *result) bool {
+	s.runs++
+	if s.runs > maxShrinks {
 		return false
 	}
-	w, err := x.world(skip)
-	if err != nil {
+	r, err := s.x.run(p.skip, p.schedule(), nil, false)
+	if err != nil || r.differs(ref) == "" {
 		return false
 	}
-	r, err := w.run(nil, nil, plan, nil)
-	if err != nil {
-		return false
-	}
-	return r.differs(ref) != ""
+	s.plan, s.ref = p, ref
+	return true
 }
 
 // failure runs the plan once more and tells what happens.
-func (x *exploration) failure(schedule int, plan []deviation, skip []bool) (*Failure, error) {
-	ref, err := x.undisturbed(skip)
+func (s *shrinker) failure(schedule int) (*Failure, error) {
+	story := newTale(s.x.symbols)
+	r, err := s.x.run(s.plan.skip, s.plan.schedule(), story, true)
 	if err != nil {
 		return nil, err
 	}
-	w, err := x.world(skip)
-	if err != nil {
-		return nil, err
-	}
-	story := new(tale)
-	r, err := w.run(nil, nil, plan, story)
-	if err != nil {
-		return nil, err
-	}
-	why := r.differs(ref)
+	why := r.differs(s.ref)
 	if why == "" {
-		return nil, fmt.Errorf("schedule %d of seed %d failed, and not again: the application depends on something else than what it is given", schedule, x.seed)
+		return nil, fmt.Errorf("schedule %d of seed %d fails, and not again: the application depends on "+
+			"something else than what it is given, such as the order of a map", schedule, s.x.seed)
 	}
-	return &Failure{Why: why, Published: story.published, Steps: story.steps, Seed: x.seed, Schedule: schedule}, nil
+	return &Failure{
+		Why: why, Published: story.published, Steps: story.steps, Tree: story.tree(), Seed: s.x.seed, Schedule: schedule,
+	}, nil
 }

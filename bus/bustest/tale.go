@@ -5,10 +5,15 @@ import (
 	"fmt"
 
 	"github.com/leat-go/leat/bus"
+	"github.com/leat-go/leat/event"
 )
 
 // tale writes down what happens in a run.
 type tale struct {
+	*recorder
+
+	symbols   *symbols
+	broker    *broker
 	published []string
 	steps     []string
 	ended     *bus.AttemptEnd // of the handler that runs now
@@ -19,25 +24,39 @@ type tale struct {
 	known map[*task]bool
 }
 
+func newTale(s *symbols) *tale {
+	return &tale{recorder: newRecorder(), symbols: s, known: make(map[*task]bool)}
+}
+
 // OnAttempt notes how a handler ended.
-func (t *tale) OnAttempt(_ context.Context, a bus.AttemptEnd) { t.ended = &a }
+func (t *tale) OnAttempt(ctx context.Context, a bus.AttemptEnd) {
+	t.recorder.OnAttempt(ctx, a)
+	t.ended = &a
+}
+
+// tree tells what caused what.
+func (t *tale) tree() string {
+	return t.story(func(e event.Event) string {
+		n := t.symbols.names[t.broker.nameOf(e)]
+		if n.id == "" {
+			return fmt.Sprintf("#%d", n.n)
+		}
+		return n.id
+	})
+}
 
 func (t *tale) add(format string, args ...any) {
 	t.steps = append(t.steps, fmt.Sprintf(format, args...))
 }
 
-const prime = 1099511628211 // of FNV-1a
-
 // note adds an action to the trace, and to the story if somebody listens.
 func (s *simulation) note(a action) {
-	h := s.trace*prime ^ uint64(a.kind)<<32 ^ uint64(a.proc)<<16 ^ uint64(a.group)<<8 ^ uint64(a.entry.n)
-	for _, text := range [...]string{a.entry.typ, a.entry.id, a.step} {
-		for i := range len(text) {
-			h = (h ^ uint64(text[i])) * prime
-		}
+	h := mix(s.trace, uint64(a.kind)<<40|uint64(a.twin)<<32|uint64(uint16(a.proc))<<16|uint64(uint16(a.group)))
+	s.trace = mix(mix(h, s.symbols.hashes[a.entry]), s.symbols.hashes[a.step])
+	if s.story == nil {
+		return
 	}
-	s.trace = h
-	if s.story != nil && a.kind.fault() {
+	if early := a.kind == actWait && s.defaults[len(s.defaults)-1].kind != actWait; early || a.kind.fault() {
 		s.story.add("%s", s.tell(a))
 	}
 }
@@ -48,25 +67,34 @@ func (s *simulation) tellRun(t *task, ended bool) {
 	if s.story == nil {
 		return
 	}
-	end := fmt.Sprintf(" up to step %q", t.at)
-	if ended {
-		end = s.story.outcome()
+	n := s.nameOf(t.en)
+	begin := fmt.Sprintf("process %d: group %q handles %v", t.p.n, s.groups[t.group], n)
+	if t.after {
+		begin = fmt.Sprintf("process %d: group %q runs what follows the settlement of %v", t.p.n, s.groups[t.group], n)
 	}
-	s.story.ran(t, fmt.Sprintf("process %d: group %q handles %v", t.p.n, s.groups[t.group], t.entry), end)
+	s.story.ran(t, begin, s.until(t, ended))
 }
 
-// outcome says how the handler that has just ended did so.
-func (t *tale) outcome() string {
-	a := t.ended
-	t.ended = nil
+// until says how far a handler came.
+func (s *simulation) until(t *task, ended bool) string {
+	at := s.symbols.names[t.at]
 	switch {
-	case a == nil:
-		return ", and is done"
-	case a.Err != nil:
-		return fmt.Sprintf(", attempt %d: %v: %v", a.Info.Attempt, a.Outcome, a.Err)
-	default:
-		return fmt.Sprintf(", attempt %d: %v", a.Info.Attempt, a.Outcome)
+	case !ended && at.typ == "step":
+		return fmt.Sprintf(" up to step %q", at.id)
+	case !ended:
+		return fmt.Sprintf(" up to %s %s", at.typ, at.id)
 	}
+	a := s.story.ended
+	s.story.ended = nil
+	switch {
+	case a != nil && a.Err != nil:
+		return fmt.Sprintf(", attempt %d: %v: %v", a.Info.Attempt, a.Outcome, a.Err)
+	case a != nil:
+		return fmt.Sprintf(", attempt %d: returns nil", a.Info.Attempt)
+	case t.lost:
+		return " to its end, for nothing: the lease is lost"
+	}
+	return ""
 }
 
 func (t *tale) ran(by *task, begin, end string) {
@@ -76,9 +104,6 @@ func (t *tale) ran(by *task, begin, end string) {
 	}
 	if t.known[by] {
 		begin += " (goes on)"
-	}
-	if t.known == nil {
-		t.known = make(map[*task]bool)
 	}
 	t.known[by] = true
 	t.add("%s%s", begin, end)

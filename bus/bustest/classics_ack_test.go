@@ -1,0 +1,55 @@
+package bustest_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/leat-go/leat/bus/bustest"
+	"github.com/leat-go/leat/event"
+)
+
+// The commit comes after the settlement: a process that dies between them has
+// acknowledged what it never did.
+func commitAfterAck(w *bustest.World) {
+	b := newBank()
+	payments(w, b, func(ctx context.Context, p PaymentDue) error {
+		id := idOf(ctx)
+		return event.OnOutcome(ctx, nil, func(context.Context, event.Outcome) {
+			if !b.done[id] {
+				b.charged[p.Customer] += p.Cents
+				b.done[id] = true
+			}
+		})
+	})
+}
+
+func TestAckBeforeCommit(t *testing.T) {
+	finds(t, commitAfterAck, `
+the final state differs from that of the undisturbed run:
+  map[]
+  undisturbed: map[bob:3]
+  published message-3: bustest_test.PaymentDue{Customer:bob Cents:3}
+  1. process 1: group "cashier" handles payment-due message-3, attempt 1: returns nil
+  2. process 1 dies, with nothing unsettled
+again: bustest.Seed(1), bustest.Only(37)
+`)
+}
+
+// What must not be lost is done before the settlement.
+func commitBeforeAck(w *bustest.World) {
+	b := newBank()
+	payments(w, b, func(ctx context.Context, p PaymentDue) error {
+		id := idOf(ctx)
+		return event.OnOutcome(ctx, func(_ context.Context, o event.Outcome) error {
+			if o.Kind == event.OutcomeAcked && !b.done[id] {
+				b.charged[p.Customer] += p.Cents
+				b.done[id] = true
+			}
+			return nil
+		}, nil)
+	})
+}
+
+func TestCommitBeforeAck(t *testing.T) {
+	bustest.Explore(t, commitBeforeAck, bustest.Schedules(schedules()))
+}
