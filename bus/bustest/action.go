@@ -63,6 +63,9 @@ func (s *simulation) holding(p *process) string {
 	s.broker.inHand(p.endpoint, func(en *entry) { n, only = n+1, en })
 	switch n {
 	case 0:
+		if en := p.left(); en != nil {
+			return fmt.Sprintf("what follows the settlement of %v not done", s.nameOf(en))
+		}
 		return "nothing unsettled"
 	case 1:
 		return fmt.Sprintf("%v not settled", s.nameOf(only))

@@ -30,7 +30,7 @@ the final state differs from that of the undisturbed run:
   undisturbed: map[bob:3]
   published message-3: bustest_test.PaymentDue{Customer:bob Cents:3}
   1. process 1: group "cashier" handles payment-due message-3, attempt 1: returns nil
-  2. process 1 dies, with nothing unsettled
+  2. process 1 dies, with what follows the settlement of payment-due message-3 not done
 again: bustest.Seed(1), bustest.Only(37)
 `)
 }

@@ -70,10 +70,14 @@ func (p *endpoint) Guarantees(context.Context, string, string) (event.Guarantees
 	if p.gone {
 		return event.Guarantees{}, event.ErrClosed
 	}
+	return guarantees(p.durable), nil
+}
+
+func guarantees(durable bool) event.Guarantees {
 	return event.Guarantees{
-		Channel: "exploration", Durable: p.durable, OrderPerKey: true, MaxDelay: -1, MaxRetry: -1, Lease: time.Minute,
+		Channel: "exploration", Durable: durable, OrderPerKey: true, MaxDelay: -1, MaxRetry: -1, Lease: time.Minute,
 		CountsAttempts: true, GivesBack: true, KeepsFailures: true, Positions: true,
-	}, nil
+	}
 }
 
 // Close implements [event.Channel].

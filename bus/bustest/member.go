@@ -100,7 +100,11 @@ func (m *member) settle(s event.Settlement) error {
 	case event.SettleRelease:
 		m.release(en)
 	case event.SettleDead:
-		m.p.b.bury(en, *s.Cause)
+		var cause event.Cause
+		if s.Cause != nil {
+			cause = s.Cause.Bounded()
+		}
+		m.p.b.bury(en, cause)
 	default:
 		return event.ErrNotSupported
 	}
@@ -113,22 +117,9 @@ func (m *member) release(en *entry) {
 	en.attempts--
 }
 
-// Close implements [event.Consumer], but that it doesn't wait: what was not begun goes
-// back, and so does what was, cancelled.
-func (m *member) Close(context.Context) error {
-	for _, en := range m.g.entries {
-		if en.holder != m.p {
-			continue
-		}
-		if en.lease != nil {
-			en.lease.End(event.ErrClosed)
-			en.leave()
-			continue
-		}
-		m.release(en)
-	}
-	return nil
-}
+// Close implements [event.Consumer]. It is called when a start fails; processes die
+// otherwise.
+func (m *member) Close(context.Context) error { return nil }
 
 // lease is the context of a delivery; it leads to the handler's task.
 type lease struct {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/leat-go/leat/bus"
+	"github.com/leat-go/leat/event"
 )
 
 // process is one run of the application: a Bus that is gone when the process dies.
@@ -59,10 +60,33 @@ func Step(ctx context.Context, at string) {
 func (p *process) run(group, pick int) *task {
 	token := p.st.Ready(group, pick)
 	t := &task{p: p, co: p.sim.pool.take(), group: int16(group), en: p.sim.broker.entryOf(token)}
-	t.after = t.en.token != token[1] && slices.Contains(t.en.g.settled, t.en)
+	t.after = t.en.settled(token)
 	t.co.st, t.co.group, t.co.pick, t.co.careful = p.st, group, pick, p.sim.careful
 	p.tasks = append(p.tasks, t)
 	return t
+}
+
+// settled reports whether a delivery was acked: its token is stale for that.
+func (en *entry) settled(t event.Token) bool {
+	return en.token != t[1] && slices.Contains(en.g.settled, en)
+}
+
+// left returns an entry whose settlement something is still to follow, or nil.
+func (p *process) left() *entry {
+	for _, t := range p.tasks {
+		if t.after {
+			return t.en
+		}
+	}
+	for g := range p.st.Groups() {
+		for i := range p.st.Runnable(g) {
+			token := p.st.Ready(g, i)
+			if en := p.sim.broker.entryOf(token); en.settled(token) {
+				return en
+			}
+		}
+	}
+	return nil
 }
 
 // resume lets a task go on until its next step or its end, and reports whether it
