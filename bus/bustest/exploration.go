@@ -81,7 +81,7 @@ func (x *exploration) learn() error {
 	x.limit = maxChoices
 	var err error
 	if x.reference, err = x.undisturbed(nil); err != nil {
-		return err
+		return x.explain(err)
 	}
 	again, err := x.undisturbed(nil)
 	if err != nil {
@@ -102,6 +102,15 @@ func (x *exploration) undisturbed(skip []bool) (*result, error) {
 		err = fmt.Errorf("the undisturbed run fails: %w", r.err)
 	}
 	return r, err
+}
+
+// explain adds what happened to the error of an undisturbed run.
+func (x *exploration) explain(err error) error {
+	story := newTale(x.symbols)
+	if r, _ := x.run(nil, schedule{}, story, true); r == nil {
+		return err // nothing happened
+	}
+	return fmt.Errorf("%w\n%s", err, shorten(story.tree()))
 }
 
 // try runs the i-th schedule. Every second one publishes all messages first.

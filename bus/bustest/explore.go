@@ -63,7 +63,7 @@ type Report struct {
 func Explore(t *testing.T, setup func(w *World), opts ...ExploreOption) {
 	t.Helper()
 	if f := Search(t, setup, opts...).Failure; f != nil {
-		t.Fatalf("bustest: %v\n%s", f, f.Tree)
+		t.Fatalf("bustest: %v\n%s", f, shorten(f.Tree))
 	}
 }
 

@@ -2,6 +2,7 @@ package bustest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -27,4 +28,17 @@ func (f *Failure) Error() string {
 	}
 	fmt.Fprintf(&sb, "\nagain: bustest.Seed(%d), bustest.Only(%d)", f.Seed, f.Schedule)
 	return sb.String()
+}
+
+// longest is how many lines are told of a tree.
+const longest = 60
+
+// shorten leaves out the middle of a long text.
+func shorten(text string) string {
+	lines := strings.Split(text, "\n")
+	if len(lines) <= longest {
+		return text
+	}
+	left := fmt.Sprintf("  … %d lines …", len(lines)-longest)
+	return strings.Join(slices.Concat(lines[:longest/2], []string{left}, lines[len(lines)-longest/2:]), "\n")
 }

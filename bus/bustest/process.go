@@ -27,7 +27,8 @@ type task struct {
 	en      *entry
 	at      symbol // where it waits
 	after   bool   // runs what follows the settlement
-	lost    bool   // its lease
+	dropped bool   // the lease was lost before it began
+	lost    bool   // its lease, since
 	stalled bool   // it goes on when nothing else is left to do
 }
 
@@ -61,6 +62,7 @@ func (p *process) run(group, pick int) *task {
 	token := p.st.Ready(group, pick)
 	t := &task{p: p, co: p.sim.pool.take(), group: int16(group), en: p.sim.broker.entryOf(token)}
 	t.after = t.en.settled(token)
+	t.dropped = !t.after && t.en.token != token[1]
 	t.co.st, t.co.group, t.co.pick, t.co.careful = p.st, group, pick, p.sim.careful
 	p.tasks = append(p.tasks, t)
 	return t
@@ -105,8 +107,10 @@ func (t *task) resume() (ended bool) {
 func (p *process) kill() {
 	p.endpoint.gone = true
 	for _, t := range p.tasks {
+		p.sim.on.Store(t) // for Steps of deferred functions
 		t.co.kill()
 	}
+	p.sim.on.Store(nil)
 	p.tasks = nil
 	p.endpoint.b.abandon(p.endpoint)
 }

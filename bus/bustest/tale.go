@@ -69,7 +69,10 @@ func (s *simulation) tellRun(t *task, ended bool) {
 	}
 	n := s.nameOf(t.en)
 	begin := fmt.Sprintf("process %d: group %q handles %v", t.p.n, s.groups[t.group], n)
-	if t.after {
+	switch {
+	case t.dropped:
+		begin = fmt.Sprintf("process %d: group %q drops %v, whose lease is lost", t.p.n, s.groups[t.group], n)
+	case t.after:
 		begin = fmt.Sprintf("process %d: group %q runs what follows the settlement of %v", t.p.n, s.groups[t.group], n)
 	}
 	s.story.ran(t, begin, s.until(t, ended))
