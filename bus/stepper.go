@@ -157,7 +157,7 @@ func (q *queue) remove(pick int) *item {
 }
 
 // Pending returns the token of the first delivery that waits to be settled.
-func (s *Stepper) Pending(group int) (t event.Token, any bool) {
+func (s *Stepper) Pending(group int) (t event.Token, pending bool) {
 	g := &s.groups[group]
 	g.mu.Lock()
 	defer g.mu.Unlock()

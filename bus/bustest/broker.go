@@ -129,7 +129,7 @@ func (g *brokerGroup) deliverable(p *endpoint, now time.Time, into []*entry, n i
 		}
 		switch due := !en.due.After(now); {
 		case en.holder != nil:
-		case due && !(en.shuns == p && g.b.alive > 1) && !g.blocked(en):
+		case due && (en.shuns != p || g.b.alive == 1) && !g.blocked(en):
 			into = append(into, en)
 		case due || en.waits:
 			g.block(en)
@@ -159,15 +159,15 @@ func sameKey(a, b *entry) bool {
 }
 
 // nextDue returns when the first entry that waits for its time is due.
-func (b *broker) nextDue(now time.Time) (at time.Time, any bool) {
+func (b *broker) nextDue(now time.Time) (at time.Time, waits bool) {
 	for _, g := range b.groups {
 		for _, en := range g.entries {
-			if en.holder == nil && en.due.After(now) && (!any || en.due.Before(at)) {
-				at, any = en.due, true
+			if en.holder == nil && en.due.After(now) && (!waits || en.due.Before(at)) {
+				at, waits = en.due, true
 			}
 		}
 	}
-	return at, any
+	return at, waits
 }
 
 // unsettled returns an entry that is not settled, or nil.

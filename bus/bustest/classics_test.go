@@ -32,7 +32,7 @@ func finds(t *testing.T, buggy func(w *bustest.World), story string) {
 	if f == nil {
 		t.Fatal("the bug was not found")
 	}
-	if got := "\n" + f.Error() + "\n"; got != story {
+	if got := "\n" + f.String() + "\n"; got != story {
 		t.Errorf("got:%s\nwant:%s", got, story)
 	}
 	if len(f.Steps) > 5 {

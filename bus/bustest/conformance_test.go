@@ -51,7 +51,7 @@ func (c *blocking) changed() {
 func (c *blocking) wait(ctx context.Context) error {
 	change := c.change
 	pause := time.Hour
-	if at, any := c.p.b.nextDue(time.Now()); any {
+	if at, waits := c.p.b.nextDue(time.Now()); waits {
 		pause = time.Until(at)
 	}
 	c.mu.Unlock()

@@ -2,6 +2,7 @@ package bustest
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/leat-go/leat/event"
@@ -120,10 +121,7 @@ func (o *endpointProducer) Produce(ctx context.Context, events ...event.Event) e
 }
 
 func (g *brokerGroup) join(topic string) {
-	for _, known := range g.topics {
-		if known == topic {
-			return
-		}
+	if !slices.Contains(g.topics, topic) {
+		g.topics = append(g.topics, topic)
 	}
-	g.topics = append(g.topics, topic)
 }

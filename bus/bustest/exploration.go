@@ -32,7 +32,7 @@ type exploration struct {
 
 func newExploration(setup func(*World), opts []ExploreOption) *exploration {
 	x := &exploration{setup: setup, schedules: 1000, seed: 1, deviate: 3, only: -1, symbols: newSymbols()}
-	x.dice = rand.New(&x.pcg) //nolint:gosec // to be repeatable
+	x.dice = rand.New(&x.pcg)
 	for _, opt := range opts {
 		opt(x)
 	}

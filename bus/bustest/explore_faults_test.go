@@ -54,7 +54,7 @@ func (p *pipeline) world(broken func() bool) func(w *bustest.World) {
 				if err := event.OnOutcome(ctx, nil, func(context.Context, event.Outcome) { p.after++ }); err != nil {
 					return err
 				}
-				if err := b.Publish(ctx, Welcome{s.User}); err != nil {
+				if err := b.Publish(ctx, Welcome(s)); err != nil {
 					return err
 				}
 				if err := b.Publish(ctx, ItemSold{s.User}); err != nil {
@@ -185,7 +185,7 @@ func TestDeadLettersAreCompared(t *testing.T) {
 	})).Failure
 	const want = "the dead letters differ from those of the undisturbed run:\n" +
 		"  signup message-1 in group \"accounts\"\n  undisturbed: none\n"
-	if f == nil || !strings.HasPrefix(f.Error(), want) {
+	if f == nil || !strings.HasPrefix(f.String(), want) {
 		t.Errorf("got %v, want %s", f, want)
 	}
 }

@@ -41,7 +41,7 @@ func TestKilledHandlersStayDead(t *testing.T) {
 					if v := recover(); v != nil {
 						after = append(after, fmt.Sprint("recovered ", v))
 					}
-					if err := b.Publish(context.Background(), Welcome{s.User}); !errors.Is(err, event.ErrClosed) {
+					if err := b.Publish(context.Background(), Welcome(s)); !errors.Is(err, event.ErrClosed) {
 						after = append(after, fmt.Sprint("a dead process publishes: ", err))
 					}
 					bustest.Step(ctx, "in the deferred function")
@@ -131,7 +131,7 @@ func TestOrderOfKeysHoldsInEverySchedule(t *testing.T) {
 					alive++
 					most = max(most, alive)
 					defer func() { alive-- }()
-					running[p.Parcel] = ctx
+					running[p.Parcel] = ctx //nolint:fatcontext // it is looked at, not built on
 					defer func() {
 						if running[p.Parcel] == ctx {
 							delete(running, p.Parcel)

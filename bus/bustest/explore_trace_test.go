@@ -25,7 +25,7 @@ func busyWorld(workers int) func(w *bustest.World) {
 					return errors.New("not yet")
 				}
 				handled[s.User] = true
-				if err := b.Publish(context.Background(), Welcome{s.User}); err != nil {
+				if err := b.Publish(context.Background(), Welcome(s)); err != nil {
 					return err
 				}
 				bustest.Step(ctx, "welcomed")
@@ -83,7 +83,7 @@ func TestOnlyTriesOneScheduleAgain(t *testing.T) {
 		t.Fatalf("want a failure that is not the first schedule, got %v", first)
 	}
 	again := bustest.Search(t, chargeThenRemember, bustest.Seed(first.Seed), bustest.Only(first.Schedule))
-	if again.Schedules != 1 || again.Failure == nil || again.Failure.Error() != first.Error() {
+	if again.Schedules != 1 || again.Failure == nil || again.Failure.String() != first.String() {
 		t.Errorf("%d schedules\n%v\nwant:\n%v", again.Schedules, again.Failure, first)
 	}
 	before := bustest.Search(t, chargeThenRemember, bustest.Seed(5), bustest.Only(first.Schedule-1))

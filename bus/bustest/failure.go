@@ -16,8 +16,8 @@ type Failure struct {
 	Schedule  int // the first that failed, from 0
 }
 
-// Error tells the story, and how to find it again.
-func (f *Failure) Error() string {
+// String tells the story, and how to run it again.
+func (f *Failure) String() string {
 	var sb strings.Builder
 	sb.WriteString(f.Why)
 	for _, p := range f.Published {

@@ -96,7 +96,7 @@ func (s *simulation) publish() error {
 
 // wait lets the time pass until something is due.
 func (s *simulation) wait() {
-	if at, any := s.nextDue(); any {
+	if at, waits := s.nextDue(); waits {
 		time.Sleep(time.Until(at)) // virtual
 	}
 	for _, p := range s.procs {

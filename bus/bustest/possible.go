@@ -17,7 +17,7 @@ func (s *simulation) usual() action {
 			return s.possible[0]
 		}
 	}
-	if _, any := s.nextDue(); any {
+	if _, waits := s.nextDue(); waits {
 		return action{kind: actWait}
 	}
 	return action{kind: actEnd}
@@ -32,7 +32,7 @@ func (s *simulation) addNormal() {
 	s.addFetches()
 	s.addPublish()
 	s.addStalled()
-	if at, any := s.nextDue(); any && at.After(time.Now()) {
+	if at, waits := s.nextDue(); waits && at.After(time.Now()) {
 		s.add(action{kind: actWait})
 	}
 }
@@ -79,7 +79,7 @@ func (p *process) goesOn(i int) action {
 func (s *simulation) addSettles() {
 	for _, p := range s.procs {
 		for g := range s.groups {
-			if t, any := p.st.Pending(g); any {
+			if t, pending := p.st.Pending(g); pending {
 				s.add(action{kind: actSettle, proc: p.n, group: int16(g), entry: s.broker.entryOf(t).name})
 			}
 		}
@@ -156,12 +156,12 @@ func (s *simulation) procOf(e *endpoint) *process {
 }
 
 // nextDue returns when the next delivery is due that waits for its time.
-func (s *simulation) nextDue() (at time.Time, any bool) {
-	at, any = s.broker.nextDue(time.Now())
+func (s *simulation) nextDue() (at time.Time, waits bool) {
+	at, waits = s.broker.nextDue(time.Now())
 	for _, p := range s.procs {
-		if due, held := p.st.Due(); held && (!any || due.Before(at)) {
-			at, any = due, true
+		if due, held := p.st.Due(); held && (!waits || due.Before(at)) {
+			at, waits = due, true
 		}
 	}
-	return at, any
+	return at, waits
 }

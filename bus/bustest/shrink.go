@@ -54,19 +54,19 @@ func (s *shrinker) patient() bool {
 	return s.take(less, s.ref)
 }
 
-func (s *shrinker) fewerDeviations() (any bool) {
+func (s *shrinker) fewerDeviations() (shorter bool) {
 	for i := 0; i < len(s.plan.deviations) && len(s.plan.deviations) > 1; i++ {
 		less := s.plan
 		less.deviations = slices.Delete(slices.Clone(less.deviations), i, i+1)
 		if s.take(less, s.ref) {
-			any = true
+			shorter = true
 			i--
 		}
 	}
-	return any
+	return shorter
 }
 
-func (s *shrinker) fewerPublishes() (any bool) {
+func (s *shrinker) fewerPublishes() (shorter bool) {
 	for i := range s.plan.skip {
 		if s.plan.skip[i] {
 			continue
@@ -76,14 +76,14 @@ func (s *shrinker) fewerPublishes() (any bool) {
 		less.skip[i] = true
 		ref, err := s.x.undisturbed(less.skip)
 		if err == nil && (s.take(less, ref) || s.move(less, ref)) {
-			any = true
+			shorter = true
 		}
 	}
-	return any
+	return shorter
 }
 
 // plainCrashes lets processes die instead of losing leases: that is easier to read.
-func (s *shrinker) plainCrashes() (any bool) {
+func (s *shrinker) plainCrashes() (shorter bool) {
 	for i, d := range s.plan.deviations {
 		if d.do.kind != actLose {
 			continue
@@ -91,9 +91,9 @@ func (s *shrinker) plainCrashes() (any bool) {
 		less := s.plan
 		less.deviations = slices.Clone(less.deviations)
 		less.deviations[i].do = action{kind: actCrash, proc: d.do.proc}
-		any = s.take(less, s.ref) || any
+		shorter = s.take(less, s.ref) || shorter
 	}
-	return any
+	return shorter
 }
 
 // move takes a plan with one of its deviations at another place, if that fails: its own

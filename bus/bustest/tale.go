@@ -45,7 +45,7 @@ func (t *tale) tree() string {
 	})
 }
 
-func (t *tale) add(format string, args ...any) {
+func (t *tale) addf(format string, args ...any) {
 	t.steps = append(t.steps, fmt.Sprintf(format, args...))
 }
 
@@ -57,7 +57,7 @@ func (s *simulation) note(a action) {
 		return
 	}
 	if early := a.kind == actWait && s.defaults[len(s.defaults)-1].kind != actWait; early || a.kind.fault() {
-		s.story.add("%s", s.tell(a))
+		s.story.addf("%s", s.tell(a))
 	}
 }
 
@@ -109,6 +109,6 @@ func (t *tale) ran(by *task, begin, end string) {
 		begin += " (goes on)"
 	}
 	t.known[by] = true
-	t.add("%s%s", begin, end)
+	t.addf("%s%s", begin, end)
 	t.by, t.begin, t.line = by, begin, len(t.steps)
 }
