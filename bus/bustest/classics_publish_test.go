@@ -29,7 +29,6 @@ func welcomes(w *bustest.World, tell func(ctx context.Context, b *bus.Bus, u str
 		})
 	})
 	w.Publish(Signup{"ada"})
-	w.Publish(Signup{"bob"})
 	w.State(func() any { return mails })
 }
 
@@ -48,11 +47,11 @@ the final state differs from that of the undisturbed run:
   undisturbed: map[ada:1]
   published message-1: bustest_test.Signup{User:ada}
   1. process 1: group "accounts" handles signup message-1, attempt 1: returns nil
-  2. signup message-1 is delivered to group "accounts" once more
-  3. process 1: group "accounts" handles signup message-1, attempt 2: returns nil
-  4. process 1: group "mailer" handles welcome #1, attempt 1: returns nil
+  2. process 1: group "mailer" handles welcome #1, attempt 1: returns nil
+  3. signup message-1 is delivered to group "accounts" once more
+  4. process 1: group "accounts" handles signup message-1, attempt 2: returns nil
   5. process 1: group "mailer" handles welcome #2, attempt 1: returns nil
-again: bustest.Seed(1), bustest.Only(7)
+again: bustest.Seed(1), bustest.Only(0)
 `)
 }
 

@@ -44,22 +44,30 @@ type Report struct {
 //
 //   - A process dies: before a handler begins, at each [Step] in it, before each event
 //     that it published is accepted, before its delivery is settled, and before the
-//     functions of [event.OnOutcome] that come after that. Another one starts.
-//   - A lease is lost while a delivery is in hand: not begun, running, or held for a
-//     retry. Another process gets it, and the handler that ran goes on when it likes.
-//   - An event that was acked is delivered once more.
+//     functions of [event.OnOutcome] that come after that. Another one starts, unless
+//     there are two.
+//   - A lease is lost while a delivery is in hand: not begun, running, held for a retry,
+//     or about to be settled. Another process gets it, and the handler that ran goes on
+//     when nothing else is left to do, or at any time before.
+//   - An event that was acked is delivered once more, also when later ones of its key
+//     were handled meanwhile.
 //   - Another process joins.
-//   - Handlers run at the same time, in one process as far as the group has workers,
-//     and between processes; messages come early; time passes early.
+//   - Messages come early, before what those before them caused has settled; time passes
+//     early; handlers run at the same time, in one process as far as the group has
+//     workers, and in two processes.
 //
-// Nothing happens that the contract of package event does not permit. Events of a
-// key are first handed to a handler in order, and at one process at a time.
+// Nothing happens that the contract of package event does not permit a channel that
+// keeps order: events of a key are first handed to a handler in order, and to one
+// process at a time.
 //
 // Everything runs on one goroutine, in virtual time, so the same seed makes the same
-// schedules. Handlers must not wait for each other: a handler that is suspended at a
-// Step goes on only when the one that runs is suspended or ends, and one that waits for
-// it forever is reported by the runtime as a deadlock of the bubble. Nor may goroutines
-// that a handler starts call Step or publish, unless with the handler's context.
+// schedules. That asks something of handlers. They must not wait for each other: one
+// that is suspended at a Step goes on only when no other runs, so a handler that waits
+// for it, or for a lock that it holds, hangs; for a channel the runtime reports a
+// deadlock of the bubble. Goroutines that a handler starts may neither call Step nor
+// publish at once; Explore says so when the undisturbed run does that. And what
+// handlers do may depend on nothing but their events and the World: two undisturbed
+// runs that differ are an error.
 func Explore(t *testing.T, setup func(w *World), opts ...ExploreOption) {
 	t.Helper()
 	if f := Search(t, setup, opts...).Failure; f != nil {
