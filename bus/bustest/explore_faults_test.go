@@ -207,3 +207,67 @@ func TestWhatNeverSettlesIsTold(t *testing.T) {
 		t.Errorf("got %v", f)
 	}
 }
+
+// Another process joins, and two handlers of a group with one worker run at the same
+// time, though no lease was lost.
+func TestProcessesJoin(t *testing.T) {
+	happens(t, func(w *bustest.World) {
+		running, most := 0, 0
+		w.Handlers(func(b *bus.Bus) {
+			bus.Subscribe(b, "accounts", func(ctx context.Context, _ Signup) error {
+				running++
+				defer func() { running-- }()
+				most = max(most, running)
+				bustest.Step(ctx, "running")
+				return nil
+			}, bus.InFlight(1))
+		})
+		w.Publish(Signup{"ada"})
+		w.Publish(Signup{"bob"})
+		w.Invariant(func() error {
+			if most > 1 {
+				return errHappened
+			}
+			return nil
+		})
+	}, "another process starts", "process 2", "process 1", "(goes on)")
+}
+
+func TestTimePassesEarly(t *testing.T) {
+	happens(t, func(w *bustest.World) {
+		order := ""
+		w.Handlers(func(b *bus.Bus) {
+			bus.Subscribe(b, "accounts", func(_ context.Context, s Signup) error {
+				order += s.User
+				return nil
+			})
+		})
+		w.Publish(Signup{"late"}, bus.Delay(time.Hour))
+		w.Publish(Signup{"ada"})
+		w.Invariant(func() error {
+			if order == "lateada" {
+				return errHappened
+			}
+			return nil
+		})
+	}, "time passes", "message-1", "message-2")
+}
+
+// Keys that wait for a retry are given back when they fill the window, as on any bus.
+func TestKeysAreGivenBack(t *testing.T) {
+	bustest.Explore(t, func(w *bustest.World) {
+		done := map[string]bool{}
+		w.Handlers(func(b *bus.Bus) {
+			bus.Subscribe(b, "accounts", func(_ context.Context, s Signup) error {
+				if s.User == "ada" && !done["bob"] {
+					return errors.New("after bob")
+				}
+				done[s.User] = true
+				return nil
+			}, bus.InFlight(1), bus.BlockKey())
+		})
+		w.Publish(Signup{"ada"}, bus.Key("ada"))
+		w.Publish(Signup{"bob"}, bus.Key("bob"))
+		w.State(func() any { return done })
+	})
+}
