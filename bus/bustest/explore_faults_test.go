@@ -271,3 +271,42 @@ func TestKeysAreGivenBack(t *testing.T) {
 		w.State(func() any { return done })
 	})
 }
+
+// A handler that is overtaken once stays behind until nothing else is left to do.
+func TestHandlersStall(t *testing.T) {
+	f := bustest.Search(t, func(w *bustest.World) {
+		var running string
+		var broken error
+		w.Handlers(func(b *bus.Bus) {
+			bus.Subscribe(b, "accounts", func(ctx context.Context, s Signup) error {
+				running = s.User
+				for range 3 {
+					bustest.Step(ctx, "running")
+				}
+				if s.User == "ada" && running == "bob has ended" && ctx.Err() == nil { // its lease is not lost
+					broken = errHappened
+				}
+				running = s.User + " has ended"
+				return nil
+			}, bus.Workers(2))
+		})
+		w.Publish(Signup{"ada"})
+		w.Publish(Signup{"bob"})
+		w.Invariant(func() error { return broken })
+	}, bustest.Deviations(1)).Failure
+	if f == nil {
+		t.Error("no handler ends while another is suspended, with one deviation")
+	}
+}
+
+// What is published again is told once.
+func TestTreesTellPublishesOnce(t *testing.T) {
+	var p pipeline
+	f := bustest.Search(t, p.world(func() bool { return p.welcomes == 2 && p.returned == 2 })).Failure
+	if f == nil {
+		t.Fatal("it doesn't happen")
+	}
+	if strings.Count(f.Tree, " welcome (") != 1 || !strings.Contains(f.Tree, "), published 2 times\n") {
+		t.Errorf("got:\n%s", f.Tree)
+	}
+}

@@ -141,3 +141,32 @@ func TestMessagesHaveTheSameIDsInEveryRun(t *testing.T) {
 		t.Errorf("got %v, want %v", ids, want)
 	}
 }
+
+// guaranteed is a middleware that notes what it is promised.
+type guaranteed struct{ durable *bool }
+
+func (guaranteed) Wrap(next event.Handler) event.Handler { return next }
+
+func (g guaranteed) CheckStart(_ event.Subscription, gives event.Guarantees) error {
+	*g.durable = gives.Durable
+	return nil
+}
+
+func TestTheChannelIsDurableForAnApp(t *testing.T) {
+	for _, app := range []string{"", "shop"} {
+		var durable bool
+		bustest.Explore(t, func(w *bustest.World) {
+			w.Config(func(c *bus.Config) {
+				c.App, c.Middleware = app, []event.Middleware{guaranteed{&durable}}
+			})
+			w.Handlers(func(b *bus.Bus) {
+				bus.Subscribe(b, "accounts", func(context.Context, Signup) error { return nil })
+			})
+			w.Publish(Signup{"ada"})
+			w.State(func() any { return nil })
+		}, bustest.Schedules(50))
+		if durable != (app != "") {
+			t.Errorf("App %q: durable %v", app, durable)
+		}
+	}
+}
