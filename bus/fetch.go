@@ -51,7 +51,7 @@ func (g *group) waitRoom() (room int, open bool) {
 			return 0, false
 		case g.paused:
 		case g.crowded():
-			if g.gives.GivesBack && g.blockedRuns() > 0 {
+			if g.canGiveBack() && g.blockedRuns() > 0 {
 				g.mu.Unlock()
 				return 0, true
 			}
@@ -115,7 +115,7 @@ func (g *group) waitClosing() {
 	g.mu.Lock()
 	closing := g.closing
 	if !closing {
-		g.problem = event.ErrClosed
+		g.receiving = problem{err: event.ErrClosed}
 	}
 	g.mu.Unlock()
 	if !closing {
@@ -153,14 +153,29 @@ func (g *group) accept(ds []event.Delivery, full bool) {
 		if g.kept != nil {
 			it.failures = g.kept.take(d)
 		}
-		if g.unordered || g.keys.add(it) {
+		if front := g.lineUp(it); front == it {
 			g.ready.push(it)
+		} else if front.aside > 0 && front.heapIndex > 0 {
+			front.aside++
+			g.aside++
 		}
 	}
-	g.problem = nil
+	g.receiving = problem{}
 	g.mu.Unlock()
 	signal(g.wake)
 }
+
+// lineUp puts an item behind others of its key and returns the front: itself, if
+// there are none. mu is held.
+func (g *group) lineUp(it *item) *item {
+	if g.unordered {
+		return it
+	}
+	return g.keys.add(it)
+}
+
+// canGiveBack reports whether the channel takes deliveries back until a time.
+func (g *group) canGiveBack() bool { return g.gives.GivesBack && g.gives.MaxRetry != 0 }
 
 // crowded reports whether ¾ of the window waits for retries. mu is held.
 func (g *group) crowded() bool {
@@ -184,7 +199,7 @@ func (g *group) blocked() int {
 func (g *group) blockedRuns() int {
 	n := 0
 	for _, it := range g.held {
-		if it.step == stepRun && !it.aside {
+		if it.step == stepRun && it.aside == 0 {
 			n++
 		}
 	}
@@ -262,7 +277,7 @@ func (g *group) pickKeys(all bool) (fronts []*item, back []event.Settlement) {
 		if !all && blocked*2 <= g.limit {
 			break
 		}
-		if it.step != stepRun || it.aside && !all {
+		if it.step != stepRun || it.aside > 0 && !all {
 			continue
 		}
 		g.unhold(it)
