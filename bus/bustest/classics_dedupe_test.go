@@ -2,6 +2,7 @@ package bustest_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/leat-go/leat/bus"
@@ -46,17 +47,19 @@ func chargeThenRemember(w *bustest.World) {
 	})
 }
 
-func TestEffectBeforeDedupe(t *testing.T) {
-	finds(t, chargeThenRemember, `
-the final state differs from that of the undisturbed run:
-  map[bob:6]
-  undisturbed: map[bob:3]
-  published message-3: bustest_test.PaymentDue{Customer:bob Cents:3}
-  1. process 1: group "cashier" handles payment-due message-3 up to step "charged"
-  2. process 1 dies, with payment-due message-3 not settled
-  3. process 2: group "cashier" handles payment-due message-3, attempt 2: returns nil
-again: bustest.Seed(1), bustest.Only(11)
-`)
+func Example_effectBeforeDedupe() {
+	t := new(testing.T) // that of the test
+	fmt.Println(bustest.Search(t, chargeThenRemember).Failure)
+	// Output:
+	// the final state differs from that of the undisturbed run:
+	//   map[bob:6]
+	//   undisturbed: map[bob:3]
+	//   published message-3: bustest_test.PaymentDue{Customer:bob Cents:3}
+	//   1. 0s process 1: group "cashier" handles payment-due message-3, attempt 1, up to step "charged"
+	//   2. 0s process 1 dies, with payment-due message-3 not settled
+	//   3. 0s process 2: group "cashier" handles payment-due message-3, attempt 2: returns nil
+	// again: bustest.Seed(1), bustest.Only(11)
+	// this alone: bustest.Replay("skip/1 skip/2 go/1/0/payment-due:message-3/step:charged=die/1")
 }
 
 // Both in one transaction, and it can die where it likes.

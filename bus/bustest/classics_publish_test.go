@@ -2,6 +2,7 @@ package bustest_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/leat-go/leat/bus"
@@ -40,19 +41,21 @@ func publishOutside(w *bustest.World) {
 	})
 }
 
-func TestPublishOutsideTheHandlersContext(t *testing.T) {
-	finds(t, publishOutside, `
-the final state differs from that of the undisturbed run:
-  map[ada:2]
-  undisturbed: map[ada:1]
-  published message-1: bustest_test.Signup{User:ada}
-  1. process 1: group "accounts" handles signup message-1, attempt 1: returns nil
-  2. process 1: group "mailer" handles welcome #1, attempt 1: returns nil
-  3. signup message-1 is delivered to group "accounts" once more
-  4. process 1: group "accounts" handles signup message-1, attempt 2: returns nil
-  5. process 1: group "mailer" handles welcome #2, attempt 1: returns nil
-again: bustest.Seed(1), bustest.Only(0)
-`)
+func Example_publishOutsideTheHandlersContext() {
+	t := new(testing.T) // that of the test
+	fmt.Println(bustest.Search(t, publishOutside).Failure)
+	// Output:
+	// the final state differs from that of the undisturbed run:
+	//   map[ada:2]
+	//   undisturbed: map[ada:1]
+	//   published message-1: bustest_test.Signup{User:ada}
+	//   1. 0s process 1: group "accounts" handles signup message-1, attempt 1: returns nil
+	//   2. 0s process 1: group "mailer" handles welcome #1, attempt 1: returns nil
+	//   3. 0s signup message-1 is delivered to group "accounts" once more
+	//   4. 0s process 1: group "accounts" handles signup message-1, attempt 2: returns nil
+	//   5. 0s process 1: group "mailer" handles welcome #2, attempt 1: returns nil
+	// again: bustest.Seed(1), bustest.Only(0)
+	// this alone: bustest.Replay("end=repeat/0/0/signup:message-1")
 }
 
 // With the handler's context each attempt publishes the same id.

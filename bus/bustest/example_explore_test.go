@@ -50,18 +50,20 @@ func signups(w *bustest.World) {
 //
 //nolint:dupword // it is printed so
 const exploreStory = `bustest: the final state differs from that of the undisturbed run:
-  map[bob:2]
-  undisturbed: map[bob:1]
-  published message-2: bustest_test.Signup{User:bob}
-  1. process 1: group "accounts" handles signup message-2, attempt 1: returns nil
-  2. process 1: group "mailer" handles welcome d-6B6QEE8X… up to step "sent"
-  3. process 1 dies, with welcome d-6B6QEE8X… not settled
-  4. process 2: group "mailer" handles welcome d-6B6QEE8X…, attempt 2: returns nil
+  map[ada:2]
+  undisturbed: map[ada:1]
+  published message-1: bustest_test.Signup{User:ada}
+  1. 0s process 1: group "accounts" handles signup message-1, attempt 1: returns nil
+  2. 0s process 1: group "mailer" handles welcome d-1ZJBJSFQ…, attempt 1, up to step "sent"
+  3. 0s process 1 dies, with welcome d-1ZJBJSFQ… not settled
+  4. 0s process 2: group "mailer" handles welcome d-1ZJBJSFQ…, attempt 2: returns nil
 again: bustest.Seed(1), bustest.Only(27)
+this alone: bustest.Replay("skip/2 go/1/1/welcome:d-1ZJBJSFQE89ZZWAX5R6RNPK3FG/step:sent=die/1")
 what happened:
-  0s signup (message-2)
+  0s signup (message-1)
     0s accounts/signup attempt 1: acked
-    0s welcome (d-6B6QEE8XJD087K5YF054P1GJ9R)
+    0s welcome (d-1ZJBJSFQE89ZZWAX5R6RNPK3FG)
+      0s mailer/welcome attempt 1: process 1 dies at step "sent"
       0s mailer/welcome attempt 2: acked
 `
 

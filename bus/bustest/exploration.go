@@ -16,7 +16,9 @@ type exploration struct {
 	seed      uint64
 	seeded    bool
 	deviate   int
-	only      int // schedule; -1: all
+	parallel  int
+	only      int    // schedule; -1: all
+	replay    string // or: a schedule that was written down
 
 	reference *result
 	limit     int // of the choices of a run
@@ -26,12 +28,10 @@ type exploration struct {
 	dice      *rand.Rand
 	sites     []int
 	defaults  []action // for the next run
-	hash      uint64
-	tried     int
 }
 
 func newExploration(setup func(*World), opts []ExploreOption) *exploration {
-	x := &exploration{setup: setup, schedules: 1000, seed: 1, deviate: 3, only: -1, symbols: newSymbols()}
+	x := &exploration{setup: setup, schedules: 1000, seed: 1, deviate: 3, parallel: 1, only: -1, symbols: newSymbols()}
 	x.dice = rand.New(&x.pcg)
 	for _, opt := range opts {
 		opt(x)
@@ -39,45 +39,27 @@ func newExploration(setup func(*World), opts []ExploreOption) *exploration {
 	return x
 }
 
-// search tries schedules until one fails.
-func (x *exploration) search() (*Failure, error) {
-	defer x.pool.drain()
-	if err := x.check(); err != nil {
-		return nil, err
-	}
-	if err := x.learn(); err != nil {
-		return nil, err
-	}
-	first, last := 0, x.schedules-1
-	if x.only >= 0 {
-		first, last = x.only, x.only
-	}
-	x.hash = mix(offset, x.reference.trace)
-	for i := first; i <= last; i++ {
-		r, eager, err := x.try(i)
-		if err != nil {
-			return nil, err
-		}
-		x.tried++
-		x.hash = mix(x.hash, r.trace)
-		if r.differs(x.reference) != "" {
-			return x.shrink(i, plan{eager: eager, deviations: slices.Clone(r.did)})
-		}
-		x.defaults = r.defaults[:0]
-	}
-	return nil, nil //nolint:nilnil // nothing was found, which is what is hoped for
-}
-
 func (x *exploration) check() error {
-	if x.schedules < 1 || x.deviate < 1 {
-		return fmt.Errorf("Schedules(%d), Deviations(%d): at least 1", x.schedules, x.deviate)
+	if x.schedules < 1 || x.deviate < 1 || x.parallel < 1 {
+		return fmt.Errorf("Schedules(%d), Deviations(%d), Parallel(%d): at least 1", x.schedules, x.deviate, x.parallel)
 	}
 	return nil
+}
+
+// numbers returns the first schedule that is to be tried, and the one after the last.
+func (x *exploration) numbers() (first, end int) {
+	if x.only >= 0 {
+		return x.only, x.only + 1
+	}
+	return 0, x.schedules
 }
 
 // learn runs the world twice without deviations: for what is right, and to see
 // whether it is the same each time.
 func (x *exploration) learn() error {
+	if err := x.check(); err != nil {
+		return err
+	}
 	x.limit = maxChoices
 	var err error
 	if x.reference, err = x.undisturbed(nil); err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 )
@@ -26,6 +27,20 @@ func Deviations(n int) ExploreOption { return func(x *exploration) { x.deviate =
 
 // Only tries one schedule, as a failure names it.
 func Only(schedule int) ExploreOption { return func(x *exploration) { x.only = schedule } }
+
+// Replay runs one schedule, as a failure has written it down, and no other: its story
+// happens again without a search, also when other schedules would be drawn meanwhile.
+// When the application has changed so much that the schedule can't be followed, and
+// nothing goes wrong, that fails the test as well: it would say nothing.
+func Replay(schedule string) ExploreOption {
+	return func(x *exploration) { x.replay = schedule }
+}
+
+// Parallel tries so many schedules at the same time; the default is 1. Which schedules
+// are tried, what is found and the Trace are the same for each number. The function
+// that makes the World is called by several goroutines then: what it makes must share
+// nothing.
+func Parallel(n int) ExploreOption { return func(x *exploration) { x.parallel = n } }
 
 // Report is what [Search] did.
 type Report struct {
@@ -79,19 +94,45 @@ func Explore(t *testing.T, setup func(w *World), opts ...ExploreOption) {
 // wrong with the set-up itself still fails it.
 func Search(t *testing.T, setup func(w *World), opts ...ExploreOption) Report {
 	t.Helper()
-	var r Report
 	x := newExploration(setup, opts)
-	if err := x.environment(); err != nil {
+	r, err := Report{Schedules: 1}, x.environment()
+	if err == nil && x.replay != "" {
+		synctest.Test(t, func(*testing.T) { r.Failure, err = x.again(x.replay) })
+	} else if err == nil {
+		r, err = x.find(t, opts)
+	}
+	if err != nil {
 		t.Fatalf("bustest: %v", err)
 	}
-	synctest.Test(t, func(t *testing.T) {
-		f, err := x.search()
-		if err != nil {
-			t.Fatalf("bustest: %v", err)
-		}
-		r = Report{Schedules: x.tried, Trace: x.hash, Failure: f}
-	})
 	return r
+}
+
+// find lets searchers, each in a bubble of its own, try schedules, and tells the
+// first that fails.
+func (x *exploration) find(t *testing.T, opts []ExploreOption) (Report, error) {
+	h := newHunt(x)
+	search := func() {
+		one := newExploration(x.setup, opts)
+		one.seed = x.seed
+		synctest.Test(t, func(*testing.T) { one.search(h) })
+	}
+	var others sync.WaitGroup
+	for range x.parallel - 1 {
+		others.Go(search)
+	}
+	search()
+	others.Wait()
+	if h.err != nil {
+		return Report{}, h.err
+	}
+	r := h.report()
+	if !h.failed {
+		return r, nil
+	}
+	last := int(h.end.Load()) - 1
+	var err error
+	synctest.Test(t, func(*testing.T) { r.Failure, err = x.tell(last, h.traces[last-h.first]) })
+	return r, err
 }
 
 // seedVariable is the environment variable that chooses the seed.

@@ -21,8 +21,9 @@ func (b booking) EventKey() string { return b.Account }
 func BenchmarkExplore(b *testing.B) {
 	b.ReportAllocs()
 	x := newExploration(smallWorld, []ExploreOption{Schedules(b.N)})
-	if f, err := x.search(); f != nil || err != nil {
-		b.Fatal(f, err)
+	h := newHunt(x)
+	if x.search(h); h.failed || h.err != nil {
+		b.Fatal(h.failed, h.err)
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "schedules/s")
 }

@@ -149,7 +149,7 @@ func TestLeasesAreLostWhileAHandlerRuns(t *testing.T) {
 		return nil
 	})
 	happens(t, func(w *bustest.World) { running = 0; world(w) },
-		`process 1: group "accounts" handles signup message-1 up to step "running"`,
+		`process 1: group "accounts" handles signup message-1, attempt 1, up to step "running"`,
 		`process 1 loses the lease of signup message-1`, `process 2: group "accounts"`)
 }
 
@@ -212,12 +212,12 @@ func TestWhatNeverSettlesIsTold(t *testing.T) {
 // time, though no lease was lost.
 func TestProcessesJoin(t *testing.T) {
 	happens(t, func(w *bustest.World) {
-		running, most := 0, 0
+		running, most := map[string]bool{}, 0
 		w.Handlers(func(b *bus.Bus) {
-			bus.Subscribe(b, "accounts", func(ctx context.Context, _ Signup) error {
-				running++
-				defer func() { running-- }()
-				most = max(most, running)
+			bus.Subscribe(b, "accounts", func(ctx context.Context, s Signup) error {
+				running[s.User] = true
+				defer delete(running, s.User)
+				most = max(most, len(running))
 				bustest.Step(ctx, "running")
 				return nil
 			}, bus.InFlight(1))

@@ -33,28 +33,28 @@ func TestLeasesAreLostInAnyState(t *testing.T) {
 		want []string
 	}{
 		"not begun": {actRun, []string{
-			`process 1 loses the lease of booking message-1 in group "ledger"`,
-			`process 1: group "ledger" drops booking message-1, whose lease is lost`,
-			`process 2: group "ledger" handles booking message-1, attempt 2: retried: once more`,
-			`process 2: group "ledger" handles booking message-1, attempt 3: returns nil`,
+			`0s process 1 loses the lease of booking message-1 in group "ledger"`,
+			`0s process 1: group "ledger" drops booking message-1, whose lease is lost`,
+			`0s process 2: group "ledger" handles booking message-1, attempt 2: retried: once more`,
+			`1h0m0s process 2: group "ledger" handles booking message-1, attempt 3: returns nil`,
 		}},
 		"running": {actContinue, []string{
-			`process 1: group "ledger" handles booking message-1 up to step "begin"`,
-			`process 1 loses the lease of booking message-1 in group "ledger"`,
-			`process 2: group "ledger" handles booking message-1, attempt 2: retried: once more`,
-			`process 1: group "ledger" handles booking message-1 (goes on) to its end, for nothing: the lease is lost`,
-			`process 2: group "ledger" handles booking message-1, attempt 3: returns nil`,
+			`0s process 1: group "ledger" handles booking message-1, attempt 1, up to step "begin"`,
+			`0s process 1 loses the lease of booking message-1 in group "ledger"`,
+			`0s process 2: group "ledger" handles booking message-1, attempt 2: retried: once more`,
+			`0s process 1: group "ledger" handles booking message-1 (goes on) to its end, for nothing: the lease is lost`,
+			`1h0m0s process 2: group "ledger" handles booking message-1, attempt 3: returns nil`,
 		}},
 		"held": {actWait, []string{
-			`process 1: group "ledger" handles booking message-1, attempt 1: retried: once more`,
-			`process 1 loses the lease of booking message-1 in group "ledger"`,
-			`process 2: group "ledger" handles booking message-1, attempt 2: returns nil`,
+			`0s process 1: group "ledger" handles booking message-1, attempt 1: retried: once more`,
+			`0s process 1 loses the lease of booking message-1 in group "ledger"`,
+			`0s process 2: group "ledger" handles booking message-1, attempt 2: returns nil`,
 		}},
 		"to be settled": {actSettle, []string{
-			`process 1: group "ledger" handles booking message-1, attempt 1: retried: once more`,
-			`process 1: group "ledger" handles booking message-1, attempt 2: returns nil`,
-			`process 1 loses the lease of booking message-1 in group "ledger"`,
-			`process 2: group "ledger" handles booking message-1, attempt 2: returns nil`,
+			`0s process 1: group "ledger" handles booking message-1, attempt 1: retried: once more`,
+			`1h0m0s process 1: group "ledger" handles booking message-1, attempt 2: returns nil`,
+			`1h0m0s process 1 loses the lease of booking message-1 in group "ledger"`,
+			`1h0m0s process 2: group "ledger" handles booking message-1, attempt 2: returns nil`,
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,11 +15,12 @@ func mistaken(t *testing.T, setup func(w *World), opts ...ExploreOption) string 
 	t.Helper()
 	var text string
 	synctest.Test(t, func(t *testing.T) {
-		f, err := newExploration(setup, opts).search()
-		if f != nil || err == nil {
-			t.Fatalf("failure %v, error %v", f, err)
+		x := newExploration(setup, opts)
+		h := newHunt(x)
+		if x.search(h); h.err == nil {
+			t.Fatal("no error")
 		}
-		text = err.Error()
+		text = h.err.Error()
 	})
 	return text
 }
@@ -50,6 +51,7 @@ func TestMistakesAreTold(t *testing.T) {
 		"no messages":   {func(w *World) { handling(succeed)(w); w.publishes = nil }, nil, "the World publishes nothing"},
 		"no schedules":  {handling(succeed), []ExploreOption{Schedules(0)}, "Schedules(0)"},
 		"no deviations": {handling(succeed), []ExploreOption{Deviations(0)}, "Deviations(0)"},
+		"no searchers":  {handling(succeed), []ExploreOption{Parallel(0)}, "Parallel(0)"},
 		"start": {
 			func(w *World) {
 				handling(succeed)(w)

@@ -12,8 +12,9 @@ type Failure struct {
 	Published []string // from outside, in order
 	Steps     []string // what happens: the story of the shortest schedule found
 	Tree      string   // what caused what in it
+	Replay    string   // that schedule, for [Replay]
 	Seed      uint64
-	Schedule  int // the first that failed, from 0
+	Schedule  int // the first that failed, from 0; -1 in a Replay
 }
 
 // String tells the story, and how to run it again.
@@ -26,7 +27,10 @@ func (f *Failure) String() string {
 	for i, step := range f.Steps {
 		fmt.Fprintf(&sb, "\n  %d. %s", i+1, step)
 	}
-	fmt.Fprintf(&sb, "\nagain: bustest.Seed(%d), bustest.Only(%d)", f.Seed, f.Schedule)
+	if f.Schedule >= 0 {
+		fmt.Fprintf(&sb, "\nagain: bustest.Seed(%d), bustest.Only(%d)", f.Seed, f.Schedule)
+	}
+	fmt.Fprintf(&sb, "\nthis alone: bustest.Replay(%q)", f.Replay)
 	return sb.String()
 }
 

@@ -106,6 +106,7 @@ func (t *task) resume() (ended bool) {
 // kill ends the process at once.
 func (p *process) kill() {
 	p.endpoint.gone = true
+	p.sim.tellDeath(p)
 	for _, t := range p.tasks {
 		p.sim.on.Store(t) // for Steps of deferred functions
 		t.co.kill()

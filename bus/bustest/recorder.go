@@ -17,7 +17,22 @@ type recorder struct {
 	mu       sync.Mutex
 	began    time.Time
 	pubs     []publication
-	attempts map[string][]bus.AttemptEnd // by source and id of the event
+	attempts map[string][]*attempt // by source and id of the event
+}
+
+// attempt is a run of a handler.
+type attempt struct {
+	handler string
+	number  int
+	started time.Time
+	how     string // it ended
+}
+
+func (a *attempt) end(e bus.AttemptEnd) {
+	a.handler, a.number, a.started, a.how = e.Handler, e.Info.Attempt, e.Started, e.Outcome.String()
+	if e.Err != nil {
+		a.how += ": " + e.Err.Error()
+	}
 }
 
 type publication struct {
@@ -27,7 +42,7 @@ type publication struct {
 }
 
 func newRecorder() *recorder {
-	return &recorder{began: time.Now(), attempts: make(map[string][]bus.AttemptEnd)}
+	return &recorder{began: time.Now(), attempts: make(map[string][]*attempt)}
 }
 
 // OnPublish remembers what was accepted.
@@ -41,10 +56,16 @@ func (r *recorder) OnPublish(_ context.Context, p bus.Published) {
 }
 
 // OnAttempt remembers an attempt.
-func (r *recorder) OnAttempt(_ context.Context, a bus.AttemptEnd) {
+func (r *recorder) OnAttempt(_ context.Context, e bus.AttemptEnd) {
+	a := new(attempt)
+	a.end(e)
+	r.tried(e.Info.Event, a)
+}
+
+func (r *recorder) tried(e event.Event, a *attempt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	id := identity(a.Info.Event)
+	id := identity(e)
 	r.attempts[id] = append(r.attempts[id], a)
 }
 
@@ -101,8 +122,8 @@ type story struct {
 }
 
 // since returns when something happened, as exactly as a reader needs it.
-func (s *story) since(at time.Time) time.Duration {
-	return at.Sub(s.r.began).Round(time.Millisecond)
+func (r *recorder) since(at time.Time) time.Duration {
+	return at.Sub(r.began).Round(time.Millisecond)
 }
 
 // maxDepth keeps a story readable when events cause each other in a circle.
@@ -110,7 +131,7 @@ const maxDepth = 12
 
 func (s *story) tell(p publication, depth int) {
 	indent := strings.Repeat("  ", depth)
-	fmt.Fprintf(&s.sb, "\n%s%v %s", indent, s.since(p.at), p.event.Type())
+	fmt.Fprintf(&s.sb, "\n%s%v %s", indent, s.r.since(p.at), p.event.Type())
 	if key := p.event.Key(); key != "" {
 		fmt.Fprintf(&s.sb, " key=%s", key)
 	}
@@ -119,10 +140,7 @@ func (s *story) tell(p publication, depth int) {
 		fmt.Fprintf(&s.sb, ", published %d times", n)
 	}
 	for _, a := range s.r.attempts[identity(p.event)] {
-		fmt.Fprintf(&s.sb, "\n%s  %v %s attempt %d: %v", indent, s.since(a.Started), a.Handler, a.Info.Attempt, a.Outcome)
-		if a.Err != nil {
-			fmt.Fprintf(&s.sb, ": %v", a.Err)
-		}
+		fmt.Fprintf(&s.sb, "\n%s  %v %s attempt %d: %s", indent, s.r.since(a.started), a.handler, a.number, a.how)
 	}
 	if depth == maxDepth {
 		s.sb.WriteString("\n" + indent + "  …")

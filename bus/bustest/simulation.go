@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/leat-go/leat/bus"
+	"github.com/leat-go/leat/event"
 )
 
 // simulation is one run of a World: everything happens on one goroutine, one action
@@ -39,17 +40,18 @@ type simulation struct {
 
 // schedule says where a run leaves the undisturbed order. The zero schedule does not.
 type schedule struct {
-	eager bool        // all messages are published first, not each when nothing else is left
-	plan  []deviation // to be followed
-	dice  *rand.Rand  // or: what to do at sites
-	sites []int       // choices at which the dice are thrown, ascending
+	eager bool         // all messages are published first, not each when nothing else is left
+	plan  []deviation  // to be followed
+	dice  *rand.Rand   // or: what to do at sites
+	sites []int        // choices at which the dice are thrown, ascending
+	open  *[]deviation // to be filled with all that could happen instead; may be nil
 }
 
 // start makes the world's first process.
 func (s *simulation) start() error {
 	s.broker = newBroker(s.symbols)
 	if s.story != nil {
-		s.story.broker = s.broker
+		s.story.broker, s.story.on = s.broker, s.on.Load
 	}
 	return s.boot()
 }
@@ -67,6 +69,7 @@ func (s *simulation) boot() error {
 	c.Channel, p.endpoint.durable = p.endpoint, c.App != ""
 	if s.story != nil {
 		c.Hooks = append(slices.Clip(c.Hooks), s.story)
+		c.Middleware = append([]event.Middleware{s.story}, c.Middleware...)
 	}
 	p.bus = bus.New(c)
 	s.w.handlers(p.bus)
@@ -119,6 +122,7 @@ func (s *simulation) settled() error {
 
 // end stops what still runs.
 func (s *simulation) end() {
+	s.story = nil
 	for _, p := range s.procs {
 		p.kill()
 	}
@@ -131,6 +135,9 @@ func (s *simulation) choose() action {
 	at := s.choices
 	s.choices++
 	s.defaults = append(s.defaults, usual)
+	if s.open != nil {
+		s.noteOpen(usual)
+	}
 	do := usual
 	switch {
 	case len(s.plan) > 0:
@@ -177,6 +184,19 @@ func (s *simulation) throw(usual action) action {
 		return of[s.dice.IntN(n)]
 	}
 	return usual
+}
+
+// noteOpen notes what could happen instead.
+func (s *simulation) noteOpen(usual action) {
+	s.possible = s.possible[:0]
+	s.addNormal()
+	s.addFaults()
+	nth := s.count(usual)
+	for _, do := range s.possible {
+		if do != usual {
+			*s.open = append(*s.open, deviation{at: usual, nth: nth, do: do})
+		}
+	}
 }
 
 // planned follows the plan.

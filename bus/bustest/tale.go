@@ -3,6 +3,7 @@ package bustest
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/leat-go/leat/bus"
 	"github.com/leat-go/leat/event"
@@ -16,7 +17,9 @@ type tale struct {
 	broker    *broker
 	published []string
 	steps     []string
-	ended     *bus.AttemptEnd // of the handler that runs now
+	on        func() *task       // that runs now
+	running   map[*task]*attempt // of handlers that have not ended
+	ended     *bus.AttemptEnd    // of the handler that runs now
 
 	by    *task // whose line is the last
 	begin string
@@ -25,13 +28,45 @@ type tale struct {
 }
 
 func newTale(s *symbols) *tale {
-	return &tale{recorder: newRecorder(), symbols: s, known: make(map[*task]bool)}
+	return &tale{
+		recorder: newRecorder(), symbols: s, known: make(map[*task]bool), running: make(map[*task]*attempt),
+	}
+}
+
+// Wrap implements [event.Middleware]: it notes that a handler begins, since many never
+// end.
+func (t *tale) Wrap(next event.Handler) event.Handler {
+	return func(ctx context.Context, e event.Event) error {
+		task := t.on()
+		info, _ := event.FromContext(ctx)
+		a := &attempt{
+			handler: task.p.sim.groups[task.group] + "/" + e.Type(), number: info.Attempt, started: time.Now(),
+			how: "never ends",
+		}
+		t.tried(e, a)
+		t.running[task] = a
+		return next(ctx, e)
+	}
 }
 
 // OnAttempt notes how a handler ended.
-func (t *tale) OnAttempt(ctx context.Context, a bus.AttemptEnd) {
-	t.recorder.OnAttempt(ctx, a)
-	t.ended = &a
+func (t *tale) OnAttempt(ctx context.Context, e bus.AttemptEnd) {
+	t.ended = &e
+	a := t.running[t.on()]
+	if a == nil { // a middleware of the application answered
+		t.recorder.OnAttempt(ctx, e)
+		return
+	}
+	a.end(e)
+	delete(t.running, t.on())
+}
+
+// cut notes how an attempt without an outcome ended.
+func (t *tale) cut(task *task, format string, args ...any) {
+	if a := t.running[task]; a != nil {
+		a.how = fmt.Sprintf(format, args...)
+		delete(t.running, task)
+	}
 }
 
 // tree tells what caused what.
@@ -46,7 +81,7 @@ func (t *tale) tree() string {
 }
 
 func (t *tale) addf(format string, args ...any) {
-	t.steps = append(t.steps, fmt.Sprintf(format, args...))
+	t.steps = append(t.steps, fmt.Sprint(t.since(time.Now()), " ", fmt.Sprintf(format, args...)))
 }
 
 // note adds an action to the trace, and to the story if somebody listens.
@@ -80,15 +115,15 @@ func (s *simulation) tellRun(t *task, ended bool) {
 
 // until says how far a handler came.
 func (s *simulation) until(t *task, ended bool) string {
-	at := s.symbols.names[t.at]
-	switch {
-	case !ended && at.typ == "step":
-		return fmt.Sprintf(" up to step %q", at.id)
-	case !ended:
-		return fmt.Sprintf(" up to %s %s", at.typ, at.id)
+	if a := s.story.running[t]; !ended && a != nil {
+		return fmt.Sprintf(", attempt %d, up to %s", a.number, s.place(t))
+	}
+	if !ended {
+		return " up to " + s.place(t)
 	}
 	a := s.story.ended
 	s.story.ended = nil
+	s.story.cut(t, "in vain: the lease was lost")
 	switch {
 	case a != nil && a.Err != nil:
 		return fmt.Sprintf(", attempt %d: %v: %v", a.Info.Attempt, a.Outcome, a.Err)
@@ -100,6 +135,25 @@ func (s *simulation) until(t *task, ended bool) string {
 	return ""
 }
 
+// place says where a handler stands.
+func (s *simulation) place(t *task) string {
+	at := s.symbols.names[t.at]
+	if at.typ == "step" {
+		return fmt.Sprintf("step %q", at.id)
+	}
+	return at.typ + " " + at.id
+}
+
+// tellDeath adds how the handlers of a process ended.
+func (s *simulation) tellDeath(p *process) {
+	if s.story == nil {
+		return
+	}
+	for _, t := range p.tasks {
+		s.story.cut(t, "process %d dies at %s", p.n, s.place(t))
+	}
+}
+
 func (t *tale) ran(by *task, begin, end string) {
 	if n := len(t.steps); t.by == by && t.line == n {
 		t.steps[n-1] = t.begin + end
@@ -109,6 +163,8 @@ func (t *tale) ran(by *task, begin, end string) {
 		begin += " (goes on)"
 	}
 	t.known[by] = true
-	t.addf("%s%s", begin, end)
-	t.by, t.begin, t.line = by, begin, len(t.steps)
+	t.addf("%s", begin)
+	t.by, t.line = by, len(t.steps)
+	t.begin = t.steps[t.line-1]
+	t.steps[t.line-1] += end
 }
