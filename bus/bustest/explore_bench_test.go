@@ -2,6 +2,7 @@ package bustest
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"testing"
 
@@ -19,13 +20,15 @@ func (b booking) EventKey() string { return b.Account }
 // BenchmarkExplore measures schedules of a small handler: three messages of two keys,
 // two steps each.
 func BenchmarkExplore(b *testing.B) {
-	b.ReportAllocs()
-	x := newExploration(smallWorld, []ExploreOption{Schedules(b.N)})
-	h := newHunt(x)
-	if x.search(h); h.failed || h.err != nil {
-		b.Fatal(h.failed, h.err)
+	for _, n := range [...]int{1, 2} {
+		b.Run(fmt.Sprint("parallel=", n), func(b *testing.B) {
+			b.ReportAllocs()
+			if f := Search(new(testing.T), smallWorld, Schedules(b.N), Parallel(n)).Failure; f != nil {
+				b.Fatal(f)
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "schedules/s")
+		})
 	}
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "schedules/s")
 }
 
 func smallWorld(w *World) {
