@@ -43,14 +43,23 @@
 //	the final state differs from that of the undisturbed run:
 //	  map[bob:6]
 //	  undisturbed: map[bob:3]
-//	  published message-3: PaymentDue{Customer:bob Cents:3}
-//	  1. process 1: group "cashier" handles payment-due message-3 up to step "charged"
-//	  2. process 1 dies, with payment-due message-3 not settled
-//	  3. process 2: group "cashier" handles payment-due message-3, attempt 2: returns nil
+//	  published message-1: PaymentDue{Customer:bob Cents:3}
+//	  1. 0s process 1: group "cashier" handles payment-due message-1, attempt 1, up to step "charged"
+//	  2. 0s process 1 dies, with payment-due message-1 not settled
+//	  3. 0s process 2: group "cashier" handles payment-due message-1, attempt 2: returns nil
 //	again: bustest.Seed(1), bustest.Only(11)
+//	this alone: bustest.Replay("go/1/0/payment-due:message-1/step:charged=die/1")
+//	what happened:
+//	  0s payment-due key=bob (message-1)
+//	    0s cashier/payment-due attempt 1: process 1 dies at step "charged"
+//	    0s cashier/payment-due attempt 2: acked
+//
+// The times are virtual, since the start of the run. [Seed] and [Only] search the
+// schedule again and shorten it; [Replay] runs the short one and can stay in a test.
 //
 // Explore draws schedules at random: that it finds nothing is no proof. It knows of a
 // handler's inside only its Steps and its publishes; what happens between two of them
-// happens at once. The tests classics_*_test.go of this package show the five bugs that
-// handlers have most often, as Explore tells them, and the handlers without them.
+// happens at once. The Examples of this package show the five bugs that handlers have most
+// often, as Explore tells them; beside them, in classics_*_test.go, stand the handlers
+// without them.
 package bustest

@@ -47,8 +47,6 @@ func signups(w *bustest.World) {
 
 // What Explore prints: what is wrong, the shortest story in which it is, how to run
 // that again, and what caused what.
-//
-//nolint:dupword // it is printed so
 const exploreStory = `bustest: the final state differs from that of the undisturbed run:
   map[ada:2]
   undisturbed: map[ada:1]

@@ -52,8 +52,9 @@ type Report struct {
 // Explore runs an application under many schedules, one after the other, and fails
 // the test when one of them ends in another state than the undisturbed run, breaks an
 // invariant, makes other dead letters, or never settles. The failure is the shortest
-// schedule found that still goes wrong, told as a story, with what caused what, and
-// how to run it again.
+// schedule found that still goes wrong, told as a story: what was published, what
+// happened in what order and at what virtual time, what caused what with all attempts,
+// and how to run it again.
 //
 // A schedule is the order in which things happen, and what goes wrong between them:
 //

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,6 +74,10 @@ func TestLeasesAreLostInAnyState(t *testing.T) {
 				}
 				if !slices.Equal(story.steps, c.want) {
 					t.Errorf("got %q", story.steps)
+				}
+				const vain = "\n    0s ledger/booking attempt 1: in vain: the lease was lost\n    0s ledger/booking attempt 2: retried: once more\n"
+				if strings.Contains(story.tree(), vain) != (name == "running") {
+					t.Errorf("got %s", story.tree())
 				}
 			})
 		})

@@ -92,7 +92,7 @@ func (p *plan) fits(r *result, s *symbols) error {
 // parsePlan reads what text has written.
 func parsePlan(text string, publishes int, s *symbols) (*plan, error) {
 	p := &plan{skip: make([]bool, publishes)}
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if err := p.parse(word, s); err != nil {
 			return nil, fmt.Errorf("Replay: %q: %w", word, err)
 		}
@@ -151,7 +151,7 @@ func parseAction(text string, s *symbols) (a action, err error) {
 			return a, err
 		}
 	}
-	a = action{kind: actionKind(kind), proc: int16(n[0]), group: int16(n[1]), twin: uint8(n[2])} //nolint:gosec // up to 255
+	a = action{kind: actionKind(kind), proc: int16(n[0]), group: int16(n[1]), twin: uint8(n[2])}
 	if a.entry, err = parseName(parts[3], s); err != nil {
 		return a, err
 	}

@@ -61,8 +61,8 @@ func (t *tale) OnAttempt(ctx context.Context, e bus.AttemptEnd) {
 	delete(t.running, t.on())
 }
 
-// cut notes how an attempt without an outcome ended.
-func (t *tale) cut(task *task, format string, args ...any) {
+// cutf notes how an attempt without an outcome ended.
+func (t *tale) cutf(task *task, format string, args ...any) {
 	if a := t.running[task]; a != nil {
 		a.how = fmt.Sprintf(format, args...)
 		delete(t.running, task)
@@ -123,7 +123,7 @@ func (s *simulation) until(t *task, ended bool) string {
 	}
 	a := s.story.ended
 	s.story.ended = nil
-	s.story.cut(t, "in vain: the lease was lost")
+	s.story.cutf(t, "in vain: the lease was lost")
 	switch {
 	case a != nil && a.Err != nil:
 		return fmt.Sprintf(", attempt %d: %v: %v", a.Info.Attempt, a.Outcome, a.Err)
@@ -150,7 +150,7 @@ func (s *simulation) tellDeath(p *process) {
 		return
 	}
 	for _, t := range p.tasks {
-		s.story.cut(t, "process %d dies at %s", p.n, s.place(t))
+		s.story.cutf(t, "process %d dies at %s", p.n, s.place(t))
 	}
 }
 

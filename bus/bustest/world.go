@@ -12,7 +12,8 @@ import (
 // published to it, and what must be true at the end. The function that is given to
 // [Explore] makes it anew for every run, with all the state that the application has.
 // It must make the same World each time: nothing in it may depend on the iteration
-// order of a map, on random numbers, on the real clock or on other goroutines.
+// order of a map, on random numbers, on the time of day or on other goroutines. Of times
+// only their differences are the same in each run.
 type World struct {
 	handlers   func(*bus.Bus)
 	config     func(*bus.Config)
