@@ -98,7 +98,7 @@ func (s *Stepper) Crowded(group int) bool {
 	g := &s.groups[group]
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.gives.GivesBack && g.crowded() && g.blockedRuns() > 0
+	return g.shouldGiveBack()
 }
 
 // GiveBack gives keys back that wait for retries, until half of the window is free of

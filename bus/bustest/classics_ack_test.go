@@ -3,6 +3,7 @@ package bustest_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/leat-go/leat/bus/bustest"
@@ -54,5 +55,5 @@ func commitBeforeAck(w *bustest.World) {
 }
 
 func TestCommitBeforeAck(t *testing.T) {
-	bustest.Explore(t, commitBeforeAck, bustest.Schedules(schedules()))
+	bustest.Explore(t, commitBeforeAck, bustest.Schedules(schedules()), bustest.Parallel(runtime.GOMAXPROCS(0)))
 }

@@ -3,6 +3,7 @@ package bustest_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/leat-go/leat/bus"
@@ -60,5 +61,5 @@ func countEvents(w *bustest.World) {
 }
 
 func TestCounterThatIsIdempotent(t *testing.T) {
-	bustest.Explore(t, countEvents, bustest.Schedules(schedules()))
+	bustest.Explore(t, countEvents, bustest.Schedules(schedules()), bustest.Parallel(runtime.GOMAXPROCS(0)))
 }

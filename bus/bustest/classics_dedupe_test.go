@@ -3,6 +3,7 @@ package bustest_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/leat-go/leat/bus"
@@ -77,5 +78,5 @@ func chargeAndRemember(w *bustest.World) {
 }
 
 func TestEffectWithDedupe(t *testing.T) {
-	bustest.Explore(t, chargeAndRemember, bustest.Schedules(schedules()))
+	bustest.Explore(t, chargeAndRemember, bustest.Schedules(schedules()), bustest.Parallel(runtime.GOMAXPROCS(0)))
 }

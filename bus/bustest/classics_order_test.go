@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -78,5 +79,5 @@ func shipOrdersOnceKnown(w *bustest.World) {
 }
 
 func TestOrderAwaited(t *testing.T) {
-	bustest.Explore(t, shipOrdersOnceKnown, bustest.Schedules(schedules()))
+	bustest.Explore(t, shipOrdersOnceKnown, bustest.Schedules(schedules()), bustest.Parallel(runtime.GOMAXPROCS(0)))
 }

@@ -3,6 +3,7 @@ package bustest_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/leat-go/leat/bus"
@@ -66,5 +67,5 @@ func publishInside(w *bustest.World) {
 }
 
 func TestPublishUnderTheHandlersContext(t *testing.T) {
-	bustest.Explore(t, publishInside, bustest.Schedules(schedules()))
+	bustest.Explore(t, publishInside, bustest.Schedules(schedules()), bustest.Parallel(runtime.GOMAXPROCS(0)))
 }

@@ -49,7 +49,7 @@ type Report struct {
 	Failure   *Failure // or nil
 }
 
-// Explore runs an application under many schedules, one after the other, and fails
+// Explore runs an application under many schedules and fails
 // the test when one of them ends in another state than the undisturbed run, breaks an
 // invariant, makes other dead letters, or never settles. The failure is the shortest
 // schedule found that still goes wrong, told as a story: what was published, what
@@ -76,7 +76,7 @@ type Report struct {
 // keeps order: events of a key are first handed to a handler in order, and to one
 // process at a time.
 //
-// Everything runs on one goroutine, in virtual time, so the same seed makes the same
+// Each schedule runs on one goroutine, in virtual time, so the same seed makes the same
 // schedules. That asks something of handlers. They must not wait for each other: one
 // that is suspended at a Step goes on only when no other runs, so a handler that waits
 // for it, or for a lock that it holds, hangs; for a channel the runtime reports a
