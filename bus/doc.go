@@ -153,7 +153,7 @@
 // an event. Without Start, and after Shutdown, there are none.
 //
 // Hooks are called by these goroutines and by publishers: OnPublish where the
-// publish happens, OnAttempt by the worker, OnSettle and most of OnStall by the keeper
+// publish happens, OnDeliver by the fetcher, OnAttempt by the worker, OnSettle and most of OnStall by the keeper
 // or the worker. Handlers of different groups run at the same time; those of one group
 // do when it has several workers.
 //

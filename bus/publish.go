@@ -143,10 +143,11 @@ func (b *Bus) accepts(ctx context.Context) error {
 	return event.ErrClosed
 }
 
-// runs reports whether ctx is the context of a handler of this Bus.
+// runs reports whether ctx is the context of a handler of this Bus that runs, or of
+// what follows its return.
 func (b *Bus) runs(ctx context.Context) bool {
 	r := runOf(ctx)
-	return r != nil && r.h.g.b == b
+	return r != nil && r.h.g.b == b && !r.isFinished()
 }
 
 // outbox returns where a publish under ctx is collected, or nil. What a handler
@@ -164,7 +165,9 @@ func (b *Bus) outbox(ctx context.Context, now bool) event.Outbox {
 func applyAll(opts []PublishOption) publishing {
 	var p publishing
 	for _, o := range opts {
-		o.applyPublish(&p)
+		if o != nil {
+			o.applyPublish(&p)
+		}
 	}
 	return p
 }
@@ -242,7 +245,7 @@ func (b *Bus) encode(ctx context.Context, m *message, v any, p *publishing) (eve
 		Data:        data,
 		KeepData:    true,
 	}
-	if a.Key == "" {
+	if !p.keyed {
 		a.Key = m.key(v)
 	}
 	if m.version != "" {
@@ -259,7 +262,7 @@ func (p *publishing) override(e event.Event) event.Event {
 	if p.id != "" {
 		e = e.WithID(p.id)
 	}
-	if p.key != "" {
+	if p.keyed {
 		e = e.WithKey(p.key)
 	}
 	if p.subject != "" {

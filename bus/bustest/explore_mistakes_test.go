@@ -57,7 +57,7 @@ func TestMistakesAreTold(t *testing.T) {
 				handling(succeed)(w)
 				w.Handlers(func(b *bus.Bus) { bus.Subscribe(b, "", succeed) })
 			},
-			nil, "bus: start: bus: empty group",
+			nil, `bus: start: group "": bus: empty group`,
 		},
 		"refused publish": {
 			func(w *World) { handling(succeed)(w); w.Publish(booking{"bob", 1}, bus.Topic("no topic")) },
