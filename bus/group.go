@@ -30,6 +30,7 @@ type group struct {
 	unordered bool
 	strict    bool
 
+	jitter   jitter // of the waits
 	consumer event.Consumer
 	gives    event.Guarantees // the weakest of the topics
 	kept     *failureTable    // when the channel doesn't keep failures
@@ -80,6 +81,7 @@ func newGroup(b *Bus, name string) *group {
 		handlers: make(map[string]*handler),
 		rest:     make(map[string]*handler),
 		warned:   make(map[StallReason]time.Time),
+		jitter:   fullJitter,
 	}
 }
 
@@ -231,12 +233,8 @@ func (g *group) subscription() event.Subscription {
 }
 
 // run starts the goroutines.
-func (g *group) run(ctx context.Context) {
-	g.ctx, g.cancel = context.WithCancel(ctx)
-	g.live.Store(true)
-	if !g.gives.KeepsFailures {
-		g.kept = newFailureTable()
-	}
+func (g *group) run() {
+	g.equip(keyBuckets)
 	g.running.Go(func() {
 		defer close(g.fetched)
 		g.fetchLoop()
@@ -244,6 +242,16 @@ func (g *group) run(ctx context.Context) {
 	g.running.Go(g.keepLoop)
 	for range g.workers {
 		g.running.Go(func() { g.workLoop(nil, actNone) })
+	}
+}
+
+// equip makes what a group that runs has.
+func (g *group) equip(buckets int) {
+	g.keys.buckets = make([]*item, buckets)
+	g.ctx, g.cancel = context.WithCancel(g.ctx)
+	g.live.Store(true)
+	if !g.gives.KeepsFailures {
+		g.kept = newFailureTable()
 	}
 }
 

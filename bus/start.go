@@ -16,7 +16,10 @@ import (
 // may be called again when what was wrong lay outside. When it returned nil, all
 // groups exist: what is published from now on reaches them. ctx bounds the start
 // alone.
-func (b *Bus) Start(ctx context.Context) error {
+func (b *Bus) Start(ctx context.Context) error { return b.startWith(ctx, (*group).run) }
+
+// startWith starts, and lets the groups run as run says.
+func (b *Bus) startWith(ctx context.Context, run func(*group)) error {
 	if !b.state.CompareAndSwap(int32(stateNew), int32(stateStarting)) {
 		if b.is() == stateClosed {
 			return event.ErrClosed
@@ -43,7 +46,7 @@ func (b *Bus) Start(ctx context.Context) error {
 		return fmt.Errorf("bus: start: %w", event.ErrClosed)
 	}
 	for _, g := range b.started() {
-		g.run(g.ctx)
+		run(g)
 	}
 	return nil
 }

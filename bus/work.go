@@ -19,7 +19,7 @@ const (
 	actDone          // settled and all done
 )
 
-// slabSize is how many runs share an allocation.
+// slabSize is how many runs share an allocation, once a worker has done some work.
 const slabSize = 16
 
 // worker is what one worker goroutine has of its own.
@@ -232,7 +232,7 @@ func (r *run) call() (err error) {
 
 func (w *worker) newRun() *run {
 	if w.used == len(w.slab) {
-		w.slab, w.used = make([]run, slabSize), 0
+		w.slab, w.used = make([]run, min(2*len(w.slab)+1, slabSize)), 0
 	}
 	w.used++
 	return &w.slab[w.used-1]
