@@ -272,6 +272,28 @@ func TestParkKeyMistakes(t *testing.T) {
 	require.NotContains(t, err.Error(), `"c`)
 }
 
+// parksOn is a channel that can park keys on one topic only.
+type parksOn struct {
+	event.Channel
+
+	topic string
+}
+
+func (p parksOn) Guarantees(ctx context.Context, topic, group string) (event.Guarantees, error) {
+	g, err := p.Channel.Guarantees(ctx, topic, group)
+	g.Parks = topic == p.topic
+	return g, err
+}
+
+// Keys have to be parked where the handler's events come from, and not elsewhere.
+func TestParkKeyOnItsTopics(t *testing.T) {
+	type other struct{ N int }
+	b := bus.New(bus.Config{Channel: parksOn{memory.New(), "step"}})
+	bus.Subscribe(b, "g", func(context.Context, step) error { return nil }, bus.ParkKey())
+	bus.Subscribe(b, "g", func(context.Context, other) error { return nil })
+	start(t, b)
+}
+
 func TestRedriveKeyErrors(t *testing.T) {
 	handle := func(context.Context, step) error { return nil }
 	b := bus.New(bus.Config{Channel: &limited{Channel: memory.New(), limit: func(*event.Guarantees) {}}})
