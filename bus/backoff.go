@@ -8,7 +8,7 @@ import (
 
 // Backoff says when a failed event is tried again. The n-th wait is a random time
 // up to First·2ⁿ⁻¹, at most Max ("full jitter"), so that many failures don't come
-// back at once. Zero fields have the default.
+// back at once: it follows from the event and the group. Zero fields have the default.
 type Backoff struct {
 	First    time.Duration // longest first wait; default 1 s
 	Max      time.Duration // longest wait; default 5 min, or First if that is longer
@@ -48,16 +48,18 @@ func (r Backoff) check() error {
 	return nil
 }
 
-// jitter returns a time up to limit.
-type jitter func(limit time.Duration) time.Duration
+// jitter returns a time up to limit, of what has this chance, for the n-th wait.
+type jitter func(limit time.Duration, n int, chance uint64) time.Duration
 
-func fullJitter(limit time.Duration) time.Duration { return rand.N(limit) + 1 }
+func fullJitter(limit time.Duration, n int, chance uint64) time.Duration {
+	return time.Duration(rand.New(rand.NewPCG(chance, uint64(n))).Int64N(int64(limit))) + 1
+}
 
-// noJitter is for those who need the same waits each time.
-func noJitter(limit time.Duration) time.Duration { return limit }
+// noJitter is for those who need the longest waits each time.
+func noJitter(limit time.Duration, _ int, _ uint64) time.Duration { return limit }
 
-// wait returns the wait after the n-th failure, n from 1.
-func (r Backoff) wait(n int, spread jitter) time.Duration {
+// wait returns the wait after the n-th failure, n from 1, of what has this chance.
+func (r Backoff) wait(n int, spread jitter, chance uint64) time.Duration {
 	limit := r.First
 	for i := 1; i < n && limit < r.Max; i++ {
 		if limit > r.Max/2 { // twice that may be more than can be said
@@ -66,7 +68,7 @@ func (r Backoff) wait(n int, spread jitter) time.Duration {
 		}
 		limit *= 2
 	}
-	return spread(min(limit, r.Max))
+	return spread(min(limit, r.Max), n, chance)
 }
 
 // brief is the backoff of what is no failure of a handler: a full channel, a

@@ -18,13 +18,14 @@ type Config struct {
 	Channel event.Channel // where events go and come from
 	App     string        // names the application: its groups are "App.group", its events come from "/App"
 
-	Catalog    event.Catalog      // names, topics, schemas and upcasts of messages; nil: Go types name them
-	Codecs     []event.Codec      // the first is the default; empty: event.JSON
-	Middleware []event.Middleware // around every handler, outside of its own
-	Transforms []event.Transform  // on every event on its way out
-	Logger     *slog.Logger       // nil: discards
-	Hooks      []any              // values that implement some of the hook interfaces of this package
-	Require    Requirements       // what the channel has to promise, or Start fails
+	Catalog    event.Catalog            // names, topics, schemas and upcasts of messages; nil: Go types name them
+	Codecs     []event.Codec            // the first is the default; empty: event.JSON
+	Middleware []event.Middleware       // around every handler, outside of its own
+	Transforms []event.Transform        // on every event on its way out
+	NewID      func(event.Event) string // ids of messages that no handler publishes; nil: event.NewID
+	Logger     *slog.Logger             // nil: discards
+	Hooks      []any                    // values that implement some of the hook interfaces of this package
+	Require    Requirements             // what the channel has to promise, or Start fails
 
 	ShutdownTimeout time.Duration // how long Run lets handlers finish; 0: 30 s
 	CancelGrace     time.Duration // how long Shutdown waits after it cancelled handlers; 0: 2 s

@@ -30,7 +30,7 @@ func (g *group) decide(it *item, err error) action {
 	if unmarked := verdict == (event.Verdict{Kind: event.Failed}); unmarked && errors.Is(err, event.ErrFull) {
 		g.stall(StallRoom, fullness(err))
 		it.roomless = true
-		return g.again(it, err, brief.wait(it.tried(), g.jitter))
+		return g.again(it, err, brief.wait(it.tried(), g.jitter, g.chance(it)))
 	}
 	switch verdict.Kind {
 	case event.Rejected:
@@ -64,7 +64,7 @@ func (g *group) failed(it *item, err error, verdict event.Verdict) action {
 	}
 	wait := verdict.After
 	if !verdict.Timed {
-		wait = it.h.retry.wait(it.failures, g.jitter)
+		wait = it.h.retry.wait(it.failures, g.jitter, g.chance(it))
 	}
 	return g.again(it, err, wait)
 }
@@ -181,7 +181,7 @@ func (g *group) runBefore(it *item) (err error) {
 // holdFor keeps a delivery in hand to try a step again soon.
 func (g *group) holdFor(it *item, s step) {
 	it.step, it.roomless = s, false
-	it.due = time.Now().Add(brief.wait(it.tried(), g.jitter))
+	it.due = time.Now().Add(brief.wait(it.tried(), g.jitter, g.chance(it)))
 	g.consumer.Hold(it.d.Token, it.failures)
 }
 

@@ -89,7 +89,7 @@ func (g *group) settle(batch []*item, settlements []event.Settlement) []event.Se
 		g.tellSettled(batch, some)
 	}
 	g.mu.Lock()
-	g.settling, g.unsettled = 0, nil
+	g.unsettled = nil
 	if some == nil || len(some.Failed) < len(batch) {
 		g.stalled = "" // something was settled
 	}
@@ -106,7 +106,7 @@ func (g *group) settled(it *item, err error) {
 	switch {
 	case errors.Is(err, event.ErrFull): // the dead letters: the lane waits
 		it.step = stepSettle
-		it.due = time.Now().Add(brief.wait(it.tried(), g.jitter))
+		it.due = time.Now().Add(brief.wait(it.tried(), g.jitter, g.chance(it)))
 		g.hold(it)
 	case it.run != nil && err == nil: // somebody waits for the settlement
 		g.passOn(it)
@@ -132,10 +132,11 @@ func (g *group) settleLater(batch []*item, err error) {
 		}
 		return
 	}
-	g.settling++
-	due := time.Now().Add(brief.wait(g.settling, g.jitter))
+	// Those that came together wait together; but how long depends on each alone, and
+	// not on which came together.
+	now, of := time.Now(), chance(g.wire)
 	for _, it := range batch {
-		it.step, it.due = stepSettle, due
+		it.step, it.due = stepSettle, now.Add(brief.wait(it.tried(), g.jitter, of))
 		g.hold(it)
 	}
 }

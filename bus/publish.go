@@ -257,7 +257,11 @@ func (b *Bus) encode(ctx context.Context, m *message, v any, p *publishing) (eve
 	if r := runOf(ctx); r != nil && a.ID == "" {
 		a.ID = r.deriveID()
 	}
-	return event.Inherit(ctx, a.Event()), nil
+	e := a.Event()
+	if a.ID == "" && b.cfg.NewID != nil {
+		e = e.WithID(b.cfg.NewID(e))
+	}
+	return event.Inherit(ctx, e), nil
 }
 
 // override applies what the options of a publish say to a ready event.
