@@ -14,8 +14,9 @@ import (
 
 // Channel is an [event.Channel] in memory, see the package. Make it with [New].
 type Channel struct {
-	cfg  config
-	base time.Time // the channel's clock counts from here
+	cfg    config
+	base   time.Time // the channel's clock counts from here
+	faults *faults   // or nil
 
 	waits        atomic.Int64  // deliveries whose publish found no room
 	waitsChanged atomic.Uint64 // counts changes of which these are
@@ -48,9 +49,11 @@ var (
 
 // New returns an open channel without topics. In a synctest bubble, call it there.
 func New(opts ...Option) *Channel {
+	cfg := newConfig(opts)
 	return &Channel{
-		cfg:    newConfig(opts),
+		cfg:    cfg,
 		base:   time.Now(),
+		faults: newFaults(cfg.faults),
 		topics: make(map[string]*topic),
 		byName: make(map[string]*group),
 	}
@@ -164,14 +167,15 @@ func (c *Channel) Consumer(ctx context.Context, s event.Subscription) (event.Con
 	}
 	c.memberID++
 	m := &consumer{
-		c:      c,
-		g:      g,
-		id:     c.memberID,
-		most:   s.InFlight,
-		grace:  s.CancelGrace,
-		lost:   s.OnLost,
-		queues: queues,
-		wake:   make(chan struct{}, 1),
+		c:       c,
+		g:       g,
+		id:      c.memberID,
+		most:    s.InFlight,
+		grace:   s.CancelGrace,
+		lost:    s.OnLost,
+		onError: s.OnError,
+		queues:  queues,
+		wake:    make(chan struct{}, 1),
 	}
 	g.mu.Lock()
 	g.members = append(g.members, m)

@@ -25,6 +25,8 @@ type consumer struct {
 	most    int // deliveries in hand, unless some are aside; 0: any number
 	grace   time.Duration
 	lost    func([]event.Token)
+	onError func(error)
+	errs    int // to be told to onError
 	queues  []*queue
 	wake    chan struct{} // of one token: Receive has to look again
 	ended   chan struct{} // of one token: Close has to look again; from Close on
@@ -54,6 +56,9 @@ func signal(c chan struct{}) {
 // Begin implements [event.Consumer]. All runs of a delivery have the same context.
 func (m *consumer) Begin(t event.Token) (context.Context, bool) {
 	g := m.g
+	if g.c.faults != nil {
+		m.troubleBegin(t)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := m.mine(t)

@@ -91,6 +91,9 @@ func (g *group) nextTime() int64 {
 			}
 		}
 	}
+	if len(g.losses) > 0 {
+		next = min(next, g.nextLoss())
+	}
 	return next
 }
 
@@ -98,13 +101,16 @@ func (g *group) nextTime() int64 {
 // lease has ended, and moves what waits behind parked keys. There is no clock of its
 // own: whoever waits for the group calls it in time.
 func (g *group) advance() (end ending) {
-	if len(g.delays) == 0 && g.crashed == 0 && g.parked == 0 {
+	if len(g.delays) == 0 && g.crashed == 0 && g.parked == 0 && len(g.losses) == 0 {
 		return end
 	}
 	now := g.c.now()
 	g.ripen(now)
 	if g.crashed > 0 {
 		g.expire(now, &end)
+	}
+	if len(g.losses) > 0 {
+		g.loseDue(now, &end)
 	}
 	g.moveBehind(&end)
 	return end

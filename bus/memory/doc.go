@@ -108,6 +108,14 @@
 // stays where it is: it is not delivered, counts as unsettled, and moves when there is
 // room.
 //
+// # Faults
+//
+// [WithFaults] gives the channel a bad day, for tests: deliveries come again and late,
+// keys overtake each other, leases, acks and answers are lost, as the contract permits.
+// What is promised above holds all the same, but that what is in hand stays the
+// member's. From the seed follows what each event has in store, whoever
+// handles it and when. A channel without faults asks once whether it has any.
+//
 // # Concurrency and time
 //
 // The package starts no goroutine, and nothing is done in the background. Whoever

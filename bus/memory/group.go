@@ -57,8 +57,9 @@ type group struct {
 	leases  []lease // a slab
 	leased  int     // of these
 	gen     uint64
-	crashed int // members
-	parked  int // keys
+	crashed int    // members
+	parked  int    // keys
+	losses  []loss // of leases, under Faults
 
 	fetched  int    // slots of stateFetched
 	begun    int    // of stateBegun
@@ -75,8 +76,9 @@ func (g *group) member(id int32) *consumer {
 	return nil
 }
 
-// shared reports whether more than one member may have events in hand.
-func (g *group) shared() bool { return len(g.members) > 1 }
+// shared reports whether every key in hand needs a lane: more than one member may
+// have events in hand, or only one of a key may be.
+func (g *group) shared() bool { return len(g.members) > 1 || g.c.faults != nil }
 
 // wakeAny wakes one member that waits for events of a queue.
 func (g *group) wakeAny(q *queue) {

@@ -240,7 +240,7 @@ func (g *group) stepOut(si int32) {
 
 // open reports whether the first event of a lane can be delivered.
 func (g *group) open(l *lane) bool {
-	return l.first != 0 && g.slots.all[l.first].state == stateReady
+	return l.first != 0 && g.slots.all[l.first].state == stateReady && !g.waits(l)
 }
 
 // arrange puts a lane where it belongs after something changed in it: into the list

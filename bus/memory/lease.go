@@ -39,11 +39,13 @@ func (g *group) newLease(m *consumer, t event.Token) *lease {
 // ending is what must be done after a group was unlocked: ending contexts runs
 // code of others.
 type ending struct {
-	leases []*lease
-	cause  error
-	lost   []lostTokens
-	moved  settled // by what was moved behind parked keys
-	c      *Channel
+	leases  []*lease
+	cause   error
+	lost    []lostTokens
+	moved   settled // by what was moved behind parked keys
+	c       *Channel
+	errs    int // told to onError
+	onError func(error)
 }
 
 type lostTokens struct {
@@ -57,6 +59,9 @@ func (e *ending) run() {
 	}
 	for _, l := range e.lost {
 		l.tell(l.tokens)
+	}
+	for range e.errs {
+		e.onError(errReceive)
 	}
 	if e.c != nil {
 		e.moved.tell(e.c)

@@ -23,6 +23,7 @@ type config struct {
 	lease     time.Duration
 	encode    bool
 	overBound func(topic string, over int)
+	faults    Faults
 }
 
 func newConfig(opts []Option) config {

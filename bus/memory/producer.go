@@ -34,6 +34,13 @@ func (t *topic) publish(ctx context.Context, b *batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if t.c.faults != nil {
+		return t.publishFaulty(ctx, b)
+	}
+	return t.publishWell(ctx, b)
+}
+
+func (t *topic) publishWell(ctx context.Context, b *batch) error {
 	if len(b.events) == 0 {
 		return t.c.ifOpen()
 	}

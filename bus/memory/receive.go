@@ -26,6 +26,9 @@ func (m *consumer) Receive(ctx context.Context, buf []event.Delivery) (int, erro
 		}
 		end := g.advance()
 		n, next, full := m.takeOrWait(buf)
+		if m.errs > 0 {
+			end.errs, end.onError, m.errs = m.errs, m.onError, 0
+		}
 		g.moveBehind(&end)
 		g.mu.Unlock()
 		end.run()
@@ -60,13 +63,19 @@ func (m *consumer) takeOrWait(buf []event.Delivery) (n int, next int64, full boo
 		m.idle = true
 		g.idle.Add(1)
 		if n = g.take(m, buf); n == 0 {
+			if !m.idle { // what came in between is due later, and woke m itself
+				m.idle = true
+				g.idle.Add(1)
+			}
 			m.drainWake()
 			g.slots.shrink()
 			g.lanes.shrink()
 			return 0, g.nextTime(), false
 		}
-		m.idle = false
-		g.idle.Add(-1)
+		if m.idle {
+			m.idle = false
+			g.idle.Add(-1)
+		}
 	}
 	if n == len(buf) {
 		m.passOn()

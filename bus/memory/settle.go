@@ -12,6 +12,11 @@ func (m *consumer) Settle(_ context.Context, ss []event.Settlement) error {
 	var after settled
 	var end ending
 	g := m.g
+	if g.c.faults != nil {
+		if err := m.troubleSettle(ss); err != nil {
+			return err
+		}
+	}
 	g.mu.Lock()
 	if m.state > memberClosing || g.gone {
 		g.mu.Unlock()
@@ -48,9 +53,16 @@ func (m *consumer) settle(e *event.Settlement, after *settled, end *ending) erro
 	q := g.queues[s.queue]
 	switch e.Kind {
 	case event.SettleAck:
+		if g.c.faults != nil && g.comesAgain(m, si) {
+			return nil
+		}
 	case event.SettleRetry:
 		s.failures = int32(e.Failures)
-		g.giveBack(m, si, int64(e.After))
+		after := int64(e.After)
+		if g.c.faults != nil {
+			after = plus(after, g.lateness(si))
+		}
+		g.giveBack(m, si, after)
 		return nil
 	case event.SettleRelease:
 		s.attempts--

@@ -45,6 +45,7 @@ type slots struct {
 	all  []slot
 	free int32
 	used int
+	bad  map[int32]*affliction // by index; nil without Faults
 }
 
 // keepSlots is how many slots an idle group keeps.
@@ -67,6 +68,9 @@ func (s *slots) add() int32 {
 
 func (s *slots) remove(i int32) {
 	s.all[i] = slot{next: s.free}
+	if s.bad != nil {
+		delete(s.bad, i)
+	}
 	s.free = i
 	s.used--
 }

@@ -28,6 +28,9 @@ func (g *group) take(m *consumer, buf []event.Delivery) int {
 // each gets its share.
 func (g *group) takeFrom(m *consumer, q *queue, buf []event.Delivery) int {
 	n := 0
+	if g.c.reorders() {
+		g.shuffle(q)
+	}
 	if q.runnable.first != 0 {
 		share := len(buf)
 		if q.in.len() > 0 {
@@ -85,7 +88,7 @@ func (g *group) takeNew(m *consumer, q *queue, buf []event.Delivery) int {
 			}
 			if li != 0 {
 				l := &g.lanes.all[li]
-				if l.first != 0 || l.parked || l.owner != 0 && l.owner != m.id {
+				if l.first != 0 || l.parked || l.owner != 0 && l.owner != m.id || g.waits(l) {
 					g.lineUp(li, si)
 					g.arrange(li, false)
 					continue
@@ -115,7 +118,7 @@ func (g *group) unload(q *queue) (si int32, due bool) {
 			return si, false
 		}
 	}
-	return si, true
+	return si, g.c.faults == nil || !g.putOff(si)
 }
 
 // unloadAll empties the inbox into the lanes, in order.
@@ -166,4 +169,7 @@ func (g *group) deliver(m *consumer, si int32, d *event.Delivery) {
 	d.EnqueuedAt = g.c.wall(s.at)
 	d.Token = event.Token{uint64(si), s.gen}
 	d.Err, d.Raw = nil, nil
+	if g.c.faults != nil {
+		g.complain(m, si)
+	}
 }
