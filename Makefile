@@ -6,14 +6,23 @@ LINT     := golangci-lint
 # failing input (go.dev/issue/75804).
 FUZZTIME ?= 20000x
 BENCH    ?= .
+# How many bad days the channel in memory has in make test.
+SEEDS    ?= 1000
+SEEDTESTS := ^(TestFaults|TestSeedReplaysTheRun)$$
 
-.PHONY: all test vet lint fmt fmt-check tidy tidy-check bench fuzz
+.PHONY: all test seeds vet lint fmt fmt-check tidy tidy-check bench fuzz
 
 all: fmt-check tidy-check lint test
 
 # TESTFLAGS go to go test as well: make test TESTFLAGS='-run Order'
 test: vet
 	@for m in $(TESTED); do (cd $$m && go test -race -shuffle=on $(TESTFLAGS) ./...) || exit; done
+	@$(if $(findstring -run,$(TESTFLAGS)),,$(MAKE) --no-print-directory seeds)
+
+# The tests of faults with many seeds, without the race detector: it needs ten times
+# as long, and has had its share of seeds before.
+seeds:
+	@LEAT_FAULTS_RUNS=$(SEEDS) go test -count=1 -run='$(SEEDTESTS)' $(TESTFLAGS) ./bus/memory ./bus/bustest
 
 vet:
 	@for m in $(MODULES); do (cd $$m && go vet ./...) || exit; done

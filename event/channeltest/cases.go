@@ -5,6 +5,7 @@ type testCase struct {
 	name    string
 	promise string // printed when it is broken
 	needs   []need
+	stands  bool // faults of the channel, at any time
 	run     func(e *env)
 }
 
@@ -44,6 +45,7 @@ func suite() []topicOfCases {
 		{"Scheduler", schedulerCases},
 		{"Durable", durableCases},
 		{"Many", manyCases},
+		{"Faults", faultsCases},
 	}
 }
 

@@ -46,6 +46,7 @@ var censusCases = []testCase{
 		name:    "GroupsAndMembers",
 		promise: "Groups tells all groups of a topic, sorted, with their members, those without members too, and no other topic's.",
 		needs:   []need{knowsGroups},
+		stands:  true,
 		run: func(e *env) {
 			topic, other := e.topic("orders"), e.topic("other")
 			b, a := e.group("bbb"), e.group("aaa")
@@ -64,6 +65,7 @@ var censusCases = []testCase{
 		name:    "SeveralMembers",
 		promise: "Groups counts the members of a group.",
 		needs:   []need{knowsGroups, two},
+		stands:  true,
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			a, b := e.join(group, topic), e.join(group, topic)
@@ -78,6 +80,7 @@ var censusCases = []testCase{
 		name:    "AfterRemoval",
 		promise: "A removed group is none of a topic's groups any more.",
 		needs:   []need{knowsGroups, canProvision},
+		stands:  true,
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			e.ensureGroup(group, event.Start{}, topic)
@@ -90,6 +93,7 @@ var censusCases = []testCase{
 		name:    "UnknownTopic",
 		promise: "A topic that nobody knows has no groups; to ask is no error.",
 		needs:   []need{knowsGroups},
+		stands:  true,
 		run: func(e *env) {
 			ctx, cancel := context.WithTimeout(e.ctx, e.Patience)
 			defer cancel()

@@ -255,6 +255,7 @@ var closeCases = []testCase{
 	{
 		name:    "WakesReceive",
 		promise: "Close wakes a Receive that waits: it returns ErrClosed, and so does every later one.",
+		stands:  true,
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)
@@ -338,6 +339,7 @@ var closeCases = []testCase{
 	{
 		name:    "ChannelWithOpenConsumer",
 		promise: "Channel.Close returns within its context, also when a consumer was left open and nobody reads; then Receive returns ErrClosed.",
+		stands:  true,
 		run: func(e *env) {
 			topic := e.topic("orders")
 			m := e.join(e.group("mailer"), topic)

@@ -46,6 +46,7 @@ func (c *crew) stop() {
 }
 
 func (c *crew) loop(ctx context.Context, m *member, handle func(r run) event.Settlement) {
+	defer func() { m.tellPanic(m.t, recover()) }()
 	buf := make([]event.Delivery, 16)
 	for ctx.Err() == nil && !c.e.broken.Load() {
 		ds, err := m.receive(ctx, buf)
@@ -154,6 +155,7 @@ func (e *env) together(n int, group, topic string) []*member {
 	var wg sync.WaitGroup
 	for _, m := range ms {
 		wg.Go(func() {
+			defer func() { e.tellPanic(e.t, recover()) }()
 			if m.warmUp(ctx) {
 				missing.Add(-1)
 			}

@@ -168,6 +168,7 @@ var deadLetterCases = []testCase{
 		name:    "Bounded",
 		promise: "The text and the stack of a cause are cut to their bounds, never within a rune; a long one is no reason to refuse the dead letter.",
 		needs:   []need{hasDeadLetters},
+		stands:  true,
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)
@@ -188,6 +189,7 @@ var deadLetterCases = []testCase{
 		name:    "WithoutCause",
 		promise: "A dead letter needs no cause.",
 		needs:   []need{hasDeadLetters},
+		stands:  true,
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)

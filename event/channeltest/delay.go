@@ -22,6 +22,7 @@ var delayCases = []testCase{
 		name:    "NotBefore",
 		promise: "An event with a NotBefore is never delivered before it, and soon after.",
 		needs:   []need{delays},
+		stands:  true,
 		run: func(e *env) {
 			topic := e.topic("orders")
 			m := e.join(e.group("mailer"), topic)
@@ -38,6 +39,7 @@ var delayCases = []testCase{
 		name:    "OfAll",
 		promise: "Each of many delayed events comes when it is due, whatever order they were produced in.",
 		needs:   []need{delays},
+		stands:  true,
 		run: func(e *env) {
 			topic := e.topic("orders")
 			m := e.join(e.group("mailer"), topic)
@@ -93,6 +95,7 @@ var delayCases = []testCase{
 		name:    "EachGroup",
 		promise: "A delayed event is owed to every group that existed when it was accepted, and outlives the members that were there then.",
 		needs:   []need{delays},
+		stands:  true,
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("a")
 			a := e.join(group, topic)

@@ -34,6 +34,7 @@ var deliveryCases = []testCase{
 		name:    "GroupShares",
 		promise: "Consumers of a group share its deliveries: each event goes to one of them.",
 		needs:   []need{two},
+		stands:  true,
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			ms := e.together(2, group, topic)
@@ -121,6 +122,7 @@ var deliveryCases = []testCase{
 	{
 		name:    "SmallBuffer",
 		promise: "Receive takes no more than its buffer holds; the rest comes with the next call.",
+		stands:  true,
 		run: func(e *env) {
 			topic := e.topic("orders")
 			m := e.join(e.group("mailer"), topic)
@@ -139,6 +141,7 @@ var deliveryCases = []testCase{
 	{
 		name:    "ReceiveUntilContextEnds",
 		promise: "Receive blocks until there is a delivery; when its context ends it returns the context's error and nothing was taken.",
+		stands:  true,
 		run: func(e *env) {
 			topic := e.topic("orders")
 			m := e.join(e.group("mailer"), topic)
@@ -170,6 +173,7 @@ var deliveryCases = []testCase{
 	{
 		name:    "WakesReceive",
 		promise: "A Receive that waits gets what is produced, at once.",
+		stands:  true,
 		run: func(e *env) {
 			topic := e.topic("orders")
 			m := e.join(e.group("mailer"), topic)
@@ -186,6 +190,7 @@ var deliveryCases = []testCase{
 	{
 		name:    "WhatComesAlong",
 		promise: "A delivery tells what the channel knows: the topic, the attempt, no failures and no marks, a position where there are positions, and when the event was accepted.",
+		stands:  true,
 		run: func(e *env) {
 			topic := e.topic("orders")
 			m := e.join(e.group("mailer"), topic)
@@ -214,6 +219,7 @@ var deliveryCases = []testCase{
 	{
 		name:    "ForgedMarks",
 		promise: "Attempt, redriven and replayed come from the channel's state, never from what a publisher wrote into an attribute.",
+		stands:  true,
 		run: func(e *env) {
 			topic := e.topic("orders")
 			m := e.join(e.group("mailer"), topic)

@@ -35,6 +35,17 @@
 // was broken, for which event, key and group, then the promise in words, then what
 // happened, step by step.
 //
+// # Faults
+//
+// A channel may have faults inside, as memory.WithFaults makes them: at any time it
+// repeats itself, comes late, takes leases away or loses its answers. Run leaves out
+// the cases that count exactly when it is Faulty. [RunSeeds] runs the others with many
+// seeds, one bad day for each. What they compare is what holds on any day: nothing is
+// lost or changed, nothing goes to a group that isn't owed it, first deliveries of a
+// key come in order, and a key is in one hand, where nobody was told of a loss. A
+// failure says the seed, and LEAT_FAULTS_SEED runs that one alone. The same events have
+// the same faults in store then; which goroutine comes first is left to chance.
+//
 // # Brokers
 //
 // Cases never sleep and hope. What must happen is waited for, up to Patience; that

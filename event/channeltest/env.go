@@ -38,16 +38,25 @@ type env struct {
 
 func newEnv(t testing.TB, s *spec, c testCase) *env {
 	t.Helper()
-	id := strings.ToLower(event.NewID())
 	e := &env{
 		spec: s, t: t, promise: c.promise, start: time.Now(), ctx: t.Context(),
-		unique:    id[len(id)-10:],
+		unique:    uniqueName(s, c),
 		producers: map[string]event.Producer{},
 		joined:    map[string]int{},
 	}
 	e.story.start = e.start
 	e.ledger = newLedger(s)
 	return e
+}
+
+// uniqueName returns what no other case has in its names. On a channel with faults it
+// follows from the seed.
+func uniqueName(s *spec, c testCase) string {
+	if s.Faulty {
+		return fmt.Sprintf("%08x-%d", hashOf(c.promise), s.Seed)
+	}
+	id := strings.ToLower(event.NewID())
+	return id[len(id)-10:]
 }
 
 // runCase runs a case to its end, or to the end of patience.
@@ -67,6 +76,7 @@ func (e *env) run(f func(e *env)) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer func() { e.tellPanic(e.t, recover()) }()
 		f(e)
 	}()
 	limit := time.NewTimer(e.limit())
@@ -77,6 +87,9 @@ func (e *env) run(f func(e *env)) {
 		e.errorf("the case hangs: it did not end in %v; stacks:\n%s", e.limit(), stacks())
 	}
 	if wrong := e.ledger.tooManyRepeats(); wrong != "" {
+		e.errorf("%s", wrong)
+	}
+	if wrong := e.ledger.inTwoHands(); wrong != "" {
 		e.errorf("%s", wrong)
 	}
 	e.cleanUp()
@@ -112,7 +125,11 @@ func (e *env) errorf(format string, args ...any) {
 		e.t.Errorf("%s", text)
 		return
 	}
-	e.t.Errorf("%s\n\tThe promise: %s", text, e.promise)
+	text += "\n\tThe promise: " + e.promise
+	if e.Faulty {
+		text += fmt.Sprintf("\n\tThe faults: seed %d", e.Seed)
+	}
+	e.t.Errorf("%s", text)
 }
 
 // fatalf is errorf and ends the goroutine.
@@ -164,6 +181,7 @@ func (e *env) returns(d time.Duration, f func()) bool {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer func() { e.tellPanic(e.t, recover()) }()
 		f()
 	}()
 	timer := time.NewTimer(d)
@@ -190,6 +208,7 @@ func (e *env) async(f func()) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer func() { e.tellPanic(e.t, recover()) }()
 		f()
 	}()
 	return done

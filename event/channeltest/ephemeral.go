@@ -95,6 +95,7 @@ var ephemeralCases = []testCase{
 		name:    "NotInCensus",
 		promise: "An ephemeral subscription leaves no group behind.",
 		needs:   []need{ephemeral, knowsGroups},
+		stands:  true,
 		run: func(e *env) {
 			topic := e.topic("replies")
 			e.join(e.group("mailer"), topic)

@@ -27,6 +27,19 @@ func ExampleRun() { //nolint:testableexamples // it takes a *testing.T to run
 	}
 }
 
+// A channel with faults inside is tested with many seeds: here 1,000 bad days.
+func ExampleRunSeeds() { //nolint:testableexamples // it takes a *testing.T to run
+	_ = func(t *testing.T) { // func TestFaults(t *testing.T)
+		channeltest.RunSeeds(t, 1000, func(seed uint64) channeltest.Harness {
+			h := harness
+			h.Open = func(testing.TB) event.Channel {
+				return memory.New(memory.WithFaults(memory.Faults{Seed: seed, Redeliver: 0.1, LoseLease: 0.1}))
+			}
+			return h
+		})
+	}
+}
+
 // And this is its benchmark.
 func ExampleBenchmark() { //nolint:testableexamples // it takes a *testing.B to run
 	_ = func(b *testing.B) { // func BenchmarkChannel(b *testing.B)

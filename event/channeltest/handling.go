@@ -38,6 +38,7 @@ func (w *twins) get(first event.Token) []event.Token {
 func (m *member) tryBegin(t event.Token) (context.Context, bool) {
 	ctx, ok := m.c.Begin(t)
 	if ok {
+		m.ledger.began(ctx, m, t)
 		return ctx, true
 	}
 	for _, other := range m.twins.get(t) {
@@ -86,7 +87,7 @@ func (m *member) settle(ss ...event.Settlement) error {
 			all = append(slices.Clip(all), s)
 		}
 	}
-	err := m.forgive(ss, all, m.c.Settle(ctx, all))
+	err := m.forgive(ss, all, m.settleSoon(ctx, all))
 	refused, partly := errors.AsType[*event.SettleError](err)
 	for i, s := range ss {
 		why := err
@@ -96,9 +97,26 @@ func (m *member) settle(ss ...event.Settlement) error {
 		if wrong := m.ledger.settled(m, s, fmt.Sprintf("settlement %d", i), why == nil); wrong != "" {
 			m.fatalf("%s", wrong)
 		}
+		if m.Faulty && errors.Is(why, event.ErrLeaseLost) {
+			m.ledger.lost(m, []event.Token{s.Token})
+		}
 		m.story.addf("%s settles %x: %v%s, %s", m.name, s.Token, s.Kind, after(s), outcome(why))
 	}
 	return err
+}
+
+// settleSoon is Settle, which is called again on a channel with faults while it says
+// that nothing was recorded.
+func (m *member) settleSoon(ctx context.Context, ss []event.Settlement) error {
+	for pause := time.Millisecond; ; pause *= 2 {
+		err := m.c.Settle(ctx, ss)
+		_, partly := errors.AsType[*event.SettleError](err)
+		if err == nil || partly || !m.Faulty || errors.Is(err, event.ErrClosed) || ctx.Err() != nil {
+			return err
+		}
+		m.story.addf("%s settles nothing: %v", m.name, err)
+		m.pass(pause)
+	}
 }
 
 // forgive takes those refusals from an error that a channel which isn't exact may

@@ -27,6 +27,14 @@ type Harness struct {
 	// is a failure. Otherwise repetitions pass where consumers come, go or crash, and
 	// elsewhere as long as they are few.
 	Exact bool
+	// Faulty: the channel has faults inside, as memory.WithFaults makes them: at any
+	// time it does what the contract permits on a bad day. Only the cases that stand
+	// that are run, and Exact doesn't count.
+	Faulty bool
+	// Seed varies what the cases with chance in them do. On a Faulty channel a failure
+	// tells it, and it is part of the names, so that the same events have the same
+	// faults in store again. Which goroutine comes first is left to chance.
+	Seed uint64
 	// Members is how many members of a group can work at once; 0: any number.
 	Members int
 	// Ephemeral: the channel supports [event.Subscription].Ephemeral.
@@ -116,7 +124,7 @@ func (s *spec) runTopic(t *testing.T, topic topicOfCases) (notRun []string) {
 				if s.Parallel {
 					t.Parallel()
 				}
-				s.bubble(t, func(t *testing.T) { runCase(t, s, c) })
+				s.test(t, c)
 			})
 		}
 	})
@@ -153,6 +161,9 @@ func (h Harness) withDefaults() Harness {
 		}
 	}
 	same := func(name string) string { return name }
+	if h.Faulty {
+		h.Exact = false
+	}
 	if h.Topic == nil {
 		h.Topic = same
 	}
@@ -170,6 +181,9 @@ type spec struct {
 
 // missing returns what c needs and the channel doesn't have.
 func (s *spec) missing(c testCase) string {
+	if s.Faulty && !c.stands {
+		return "the channel has faults"
+	}
 	i := slices.IndexFunc(c.needs, func(n need) bool { return !n.met(s) })
 	if i < 0 {
 		return ""

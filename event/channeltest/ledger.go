@@ -13,9 +13,10 @@ import (
 // and is this group's; of a key, nothing overtakes; a member's keys go to nobody
 // else; and on an exact channel nothing comes twice.
 type ledger struct {
-	order bool // kept per key
-	exact bool
-	first bool // the first attempt is the number 1
+	order  bool // kept per key
+	exact  bool
+	faulty bool
+	first  bool // the first attempt is the number 1
 
 	mu        sync.Mutex
 	turbulent bool // consumers crash, come and go: repetitions are no surprise
@@ -24,6 +25,9 @@ type ledger struct {
 	topics    map[string]*tally
 	groups    map[string]*book
 	changed   chan struct{}
+
+	holdings map[tokenKey]*holding // of a channel with faults
+	doubts   []conflict
 }
 
 type entryKey struct{ topic, id string }
@@ -68,12 +72,14 @@ type tokenKey struct {
 type seen struct {
 	*entry
 
-	state  state
-	token  event.Token
-	holder *member
-	times  int // deliveries
-	strays int // of these, to others while it was in holder's hand
-	acks   int
+	state    state
+	token    event.Token
+	holder   *member
+	position event.Position // of the copy that is accounted for
+	hands    []*holding     // all that ever were, on a channel with faults
+	times    int            // deliveries
+	strays   int            // of these, to others while it was in holder's hand
+	acks     int
 }
 
 type state uint8
@@ -88,10 +94,11 @@ const (
 
 func newLedger(s *spec) *ledger {
 	return &ledger{
-		order: s.Guarantees.OrderPerKey, exact: s.Exact,
+		order: s.Guarantees.OrderPerKey, exact: s.Exact, faulty: s.Faulty,
 		first:   s.Guarantees.CountsAttempts && !s.Guarantees.CountsGiveBacks,
 		entries: map[entryKey]*entry{}, streams: map[streamKey][]*entry{},
-		topics: map[string]*tally{}, groups: map[string]*book{}, changed: make(chan struct{}),
+		holdings: map[tokenKey]*holding{},
+		topics:   map[string]*tally{}, groups: map[string]*book{}, changed: make(chan struct{}),
 	}
 }
 
@@ -212,36 +219,45 @@ func (l *ledger) delivered(m *member, d event.Delivery) (wrong string, do fate) 
 	if m.gone.Load() { // it was on its way when its consumer went
 		if s.state == unseen || s.state == back {
 			b.move(s, back)
-			b.has(s, m, d.Token)
+			l.has(b, s, m, d.Token)
 		}
 		return "", fresh
 	}
 	if d.Redriven || d.Replayed {
 		b.move(s, inHand)
-		b.has(s, m, d.Token)
+		l.has(b, s, m, d.Token)
 		return "", fresh
 	}
-	if l.strict() && b.parked[streamKey{x.topic, x.event.Key()}] {
+	if l.faulty && l.copy(m, s, d) {
+		if s.state == settled {
+			return "", repeat
+		}
+		return "", fresh // of no account: the first copy is accounted for
+	}
+	s.position = d.Position
+	if l.strict() && !l.faulty && b.parked[streamKey{x.topic, x.event.Key()}] {
 		return fmt.Sprintf("%s got %s of key %q, which is parked: it belongs behind the failed one", m.name, id, x.event.Key()), fresh
 	}
 	if wrong, do = l.again(m, s, d); do != fresh {
 		return wrong, do
 	}
 	if wrong == "" && l.order && l.strict() && x.index >= 0 {
-		wrong = l.overtakes(b, x, m)
+		wrong = l.overtakes(b, x, m, d.Token)
 	}
 	b.move(s, inHand)
-	b.has(s, m, d.Token)
+	l.has(b, s, m, d.Token)
 	return wrong, fresh
 }
 
 // strict reports whether there is no reason for repetitions.
-func (l *ledger) strict() bool { return l.exact || !l.turbulent }
+func (l *ledger) strict() bool { return l.exact || l.faulty || !l.turbulent }
 
 // again says what is wrong with a delivery of an event that was delivered before.
 func (l *ledger) again(m *member, s *seen, d event.Delivery) (wrong string, do fate) {
 	id := d.Event.ID()
 	switch {
+	case l.faulty:
+		return "", l.faultyAgain(m, s, d)
 	case s.state == settled && l.exact:
 		return fmt.Sprintf("%s got %s again after it was settled", m.name, id), fresh
 	case s.state == settled:
@@ -284,15 +300,20 @@ func (l *ledger) tooManyRepeats() string {
 	return ""
 }
 
-// has enters that an entry is in a member's hand under a token.
-func (b *book) has(s *seen, m *member, t event.Token) {
-	delete(b.tokens, tokenKey{s.holder, s.token})
+// has enters that an entry is in a member's hand under a token. On a channel with
+// faults another member may have it since, and have entered it before.
+func (l *ledger) has(b *book, s *seen, m *member, t event.Token) {
+	if l.faulty {
+		s.hands = append(s.hands, l.holding(m, t))
+	} else {
+		delete(b.tokens, tokenKey{s.holder, s.token})
+	}
 	s.token, s.holder = t, m
 	b.tokens[tokenKey{m, t}] = s
 }
 
 // overtakes says which earlier event of its key x comes before.
-func (l *ledger) overtakes(b *book, x *entry, m *member) string {
+func (l *ledger) overtakes(b *book, x *entry, m *member, t event.Token) string {
 	sk := streamKey{x.topic, x.event.Key()}
 	stream := l.streams[sk]
 	base, begun := b.base[sk]
@@ -318,9 +339,19 @@ func (l *ledger) overtakes(b *book, x *entry, m *member) string {
 		case s == nil:
 			return fmt.Sprintf("%s got %s of key %q before %s, which is owed first", m.name, x.event.ID(), x.event.Key(), p.event.ID())
 		case s.state == back:
-			return fmt.Sprintf("%s got %s of key %q before %s, which was given back and is owed first", m.name, x.event.ID(), x.event.Key(), p.event.ID())
+			wrong := fmt.Sprintf("%s got %s of key %q before %s, which was given back and is owed first", m.name, x.event.ID(), x.event.Key(), p.event.ID())
+			if !l.faulty {
+				return wrong
+			}
+			if !s.elsewhere() {
+				l.doubts = append(l.doubts, conflict{a: l.holding(m, t), text: wrong})
+			}
 		case s.holder != m:
-			return fmt.Sprintf("%s got %s of key %q while %s of that key is in the hand of %s, not settled", m.name, x.event.ID(), x.event.Key(), p.event.ID(), s.holder.name)
+			wrong := fmt.Sprintf("%s got %s of key %q while %s of that key is in the hand of %s, not settled", m.name, x.event.ID(), x.event.Key(), p.event.ID(), s.holder.name)
+			if !l.faulty {
+				return wrong
+			}
+			l.conflicts(m, t, s, wrong)
 		}
 	}
 	return ""

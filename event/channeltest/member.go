@@ -16,12 +16,13 @@ import (
 type member struct {
 	*env
 
-	c     event.Consumer
-	name  string // for people
-	group string
-	book  string      // of the ledger: the group, or the member when it is private
-	gone  atomic.Bool // closed or crashed
-	twins twins
+	c      event.Consumer
+	name   string // for people
+	group  string
+	topics []string
+	book   string      // of the ledger: the group, or the member when it is private
+	gone   atomic.Bool // closed or crashed
+	twins  twins
 }
 
 // join adds a member to a group.
@@ -54,7 +55,7 @@ func (e *env) tryJoin(s event.Subscription) (*member, error) {
 	if told := s.OnError; told == nil {
 		s.OnError = func(err error) { e.story.addf("%s is told of an error: %v", name, err) }
 	}
-	m := &member{env: e, name: name, group: s.Group, book: s.Group}
+	m := &member{env: e, name: name, group: s.Group, topics: s.Topics, book: s.Group}
 	if s.Ephemeral {
 		m.book = name
 	}
@@ -182,11 +183,20 @@ func (m *member) next(n int) []event.Delivery {
 		m.stopIfBroken()
 		ds, err := m.receive(ctx, make([]event.Delivery, n-len(got)))
 		if err != nil {
-			m.fatalf("%s waited %v for %d deliveries and got %d (%s): %v", m.name, m.Patience, n, len(got), idsOf(got), err)
+			m.fatalf("%s waited %v for %d deliveries and got %d (%s): %v; its group is owed %s", m.name, m.Patience, n, len(got), idsOf(got), err, m.owed())
 		}
 		got = append(got, ds...)
 	}
 	return got
+}
+
+// owed names what the member's group was not seen to settle.
+func (m *member) owed() string {
+	var ids []string
+	for _, topic := range m.topics {
+		ids = append(ids, m.ledger.open(m.book, topic)...)
+	}
+	return some(ids)
 }
 
 // one returns the next delivery.

@@ -56,7 +56,7 @@ func onClose(f func(f *faulty, c *faultyConsumer, ctx context.Context) error) fa
 }
 
 func mutants() []mutant {
-	return slices.Concat(producing(), delivering(), settlings(), closings(), extras(), parkings(), schedulings())
+	return slices.Concat(producing(), delivering(), settlings(), closings(), extras(), parkings(), schedulings(), twoHands())
 }
 
 const doubles = "doubles the last event of each call"
@@ -117,7 +117,7 @@ func producing() []mutant {
 			}).producer
 			return f
 		}()},
-		{name: "keeps order by a prefix of the key", byCase: []string{"Order/KeyStays", "Order/SeveralMembers"}, fault: withoutKeys()},
+		{name: "keeps order by a prefix of the key", byCase: []string{"Order/KeyStays"}, fault: withoutKeys()},
 		{name: "replaces what is not UTF-8", byCase: []string{"Bytes/Data"}, fault: onDelivery(func(d *event.Delivery) {
 			d.Event = d.Event.WithData(d.Event.ContentType(), []byte(strings.ToValidUTF8(string(d.Event.Data()), "\uFFFD")))
 		})},

@@ -73,7 +73,11 @@ func (e *env) produce(topic string, events ...event.Event) {
 	e.t.Helper()
 	ctx, cancel := e.patient()
 	defer cancel()
-	if err := e.tryProduce(ctx, topic, events...); err != nil {
+	produce := e.tryProduce
+	if e.Faulty {
+		produce = e.produceAnyway
+	}
+	if err := produce(ctx, topic, events...); err != nil {
 		e.fatalf("Produce of %s on %s: %v", idsOfEvents(events), topic, err)
 	}
 }

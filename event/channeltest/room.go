@@ -109,6 +109,7 @@ var roomCases = []testCase{
 		name:    "ManyWait",
 		promise: "All publishers that wait for room get their turn.",
 		needs:   []need{bounded},
+		stands:  true,
 		run: func(e *env) {
 			e.openBounded(8)
 			topic := e.topic("orders")
@@ -150,6 +151,7 @@ var roomCases = []testCase{
 		name:    "OtherTopics",
 		promise: "A topic without room holds up no other.",
 		needs:   []need{bounded},
+		stands:  true,
 		run: func(e *env) {
 			e.openBounded(16)
 			topic, other := e.topic("orders"), e.topic("other")

@@ -94,6 +94,7 @@ var seekerCases = []testCase{
 		name:    "NoHistory",
 		promise: "Where the channel has no history, a group can't be moved to the oldest: ErrNoHistory.",
 		needs:   []need{seeks, noHistory},
+		stands:  true,
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			e.join(group, topic).close()

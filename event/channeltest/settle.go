@@ -85,6 +85,7 @@ var settleCases = []testCase{
 	{
 		name:    "Nothing",
 		promise: "A Settle of nothing returns nil.",
+		stands:  true,
 		run: func(e *env) {
 			topic := e.topic("orders")
 			m := e.join(e.group("mailer"), topic)

@@ -16,7 +16,7 @@ func (l *ledger) settling(m *member, ss []event.Settlement) {
 	for _, st := range ss {
 		s := b.tokens[tokenKey{m, st.Token}]
 		switch {
-		case s == nil || s.state != inHand && s.state != back: // back: m closes meanwhile
+		case s == nil || l.overtaken(s, m, st.Token) || s.state != inHand && s.state != back: // back: m closes meanwhile
 		case keeps(st.Kind):
 			b.move(s, back)
 		default:
@@ -66,14 +66,19 @@ func (l *ledger) settled(m *member, st event.Settlement, id string, accepted boo
 	defer l.change()
 	b := l.book(m.book)
 	s := b.tokens[tokenKey{m, st.Token}]
+	if accepted && keeps(st.Kind) {
+		l.returns(m, st.Token)
+	}
 	switch {
 	case s == nil && accepted && !keeps(st.Kind) && l.exact:
 		return fmt.Sprintf("the %v of %s by %s was accepted, but the event had been delivered again before", st.Kind, id, m.name)
 	case s == nil:
+	case l.overtaken(s, m, st.Token):
+		l.settledLate(b, s, st, accepted)
 	case !accepted && st.Kind == event.SettlePark && s.state == settling:
 		b.park(s, false)
 		b.move(s, inHand)
-	case !accepted && m.gone.Load():
+	case !accepted && m.gone.Load() && s.state != settled:
 		b.move(s, back)
 	case !accepted && (s.state == settling || s.state == back):
 		b.move(s, inHand)
@@ -104,10 +109,11 @@ func (l *ledger) leaving(m *member) {
 func (l *ledger) lost(m *member, tokens []event.Token) (strange int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.tell(m, tokens)
 	b := l.book(m.book)
 	for _, t := range tokens {
 		s := b.tokens[tokenKey{m, t}]
-		if s != nil && s.state == inHand {
+		if s != nil && s.state == inHand && !l.overtaken(s, m, t) {
 			b.move(s, back)
 		}
 		if s == nil || !b.parked[streamKey{s.topic, s.event.Key()}] {

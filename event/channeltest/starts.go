@@ -101,6 +101,7 @@ var startCases = []testCase{
 		name:    "OldestRefused",
 		promise: "A start at the oldest, or since a time, is refused with ErrNoHistory where the channel has no history.",
 		needs:   []need{noHistory},
+		stands:  true,
 		run: func(e *env) {
 			topic := e.topic("orders")
 			for _, from := range []event.Start{event.Oldest(), event.Since(time.Now().Add(-time.Hour))} {
