@@ -34,6 +34,7 @@ type options struct {
 	real   bool
 	config func(*bus.Config)
 	memory []memory.Option
+	faults *badDay
 }
 
 // Option changes how [Run] runs a test.
@@ -60,15 +61,23 @@ func Run(t *testing.T, f func(t *testing.T, b *Bus), opts ...Option) {
 	for _, opt := range opts {
 		opt(&o)
 	}
+	if o.faults != nil {
+		if err := o.faults.choose(); err != nil {
+			t.Fatal(err)
+		}
+		o.memory = append(o.memory, memory.WithFaults(o.faults.Faults))
+	}
 	if o.real {
 		run(t, f, o)
 		return
 	}
+	defer func() { o.faults.tell(t, recover()) }() // a bubble that is stuck panics here
 	synctest.Test(t, func(t *testing.T) { run(t, f, o) })
 }
 
 func run(t *testing.T, f func(t *testing.T, b *Bus), o options) {
 	b := newBus(t, o)
+	defer func() { o.faults.tell(t, recover()) }()
 	defer b.stop()
 	f(t, b)
 }
@@ -80,7 +89,8 @@ func newBus(t *testing.T, o options) *Bus {
 		recorder: newRecorder(),
 		virtual:  !o.real,
 	}
-	c := bus.Config{}
+	b.recorder.tracing = true
+	c := bus.Config{NewID: new(ids).next}
 	if o.config != nil {
 		o.config(&c)
 	}
@@ -117,7 +127,7 @@ func (b *Bus) Start() {
 func (b *Bus) Publish(v any, opts ...bus.PublishOption) {
 	b.t.Helper()
 	b.Start()
-	if err := b.Bus.Publish(b.t.Context(), v, opts...); err != nil {
+	if err := b.publish(v, opts); err != nil {
 		b.t.Fatalf("bustest: %v", err)
 	}
 }

@@ -15,6 +15,21 @@
 // memory channel encodes and decodes every event, so that nothing reaches a
 // handler that would not survive a broker.
 //
+// # Faults
+//
+// [Faults] gives the channel a bad day: events come again, late, in another order of
+// keys; leases, acks and answers are lost. A handler that isn't idempotent is caught:
+//
+//	bustest.Run(t, func(t *testing.T, b *bustest.Bus) {
+//		…
+//	}, bustest.Faults(memory.Faults{Redeliver: 0.1, LoseAck: 0.1, Delay: time.Second}))
+//
+// A test that fails prints the seed of its faults, and the environment variable
+// LEAT_FAULTS_SEED gives the next run the same: the same events have the same ids, the
+// same faults and the same waits, in virtual time to the nanosecond, on any number of
+// workers. [Bus.Trace] says what a test must not leave open for that, and
+// [Bus.TraceHash] compares two runs.
+//
 // # Explore
 //
 // A test in which nothing goes wrong says little about a handler that runs at least

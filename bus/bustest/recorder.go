@@ -18,6 +18,8 @@ type recorder struct {
 	began    time.Time
 	pubs     []publication
 	attempts map[string][]*attempt // by source and id of the event
+	tracing  bool                  // set once, at the start
+	trace    []string              // unsorted
 }
 
 // attempt is a run of a handler.
@@ -46,12 +48,18 @@ func newRecorder() *recorder {
 }
 
 // OnPublish remembers what was accepted.
-func (r *recorder) OnPublish(_ context.Context, p bus.Published) {
-	if p.Err != nil {
-		return
+func (r *recorder) OnPublish(ctx context.Context, p bus.Published) {
+	if s, ok := ctx.Value(sentKey{}).(*sent); ok {
+		s.id = p.Event.ID()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.tracing {
+		r.notef(identity(p.Event), time.Now(), "published on %s%s", p.Topic, orNil(p.Err))
+	}
+	if p.Err != nil {
+		return
+	}
 	r.pubs = append(r.pubs, publication{event: p.Event, topic: p.Topic, at: time.Now()})
 }
 
@@ -60,6 +68,12 @@ func (r *recorder) OnAttempt(_ context.Context, e bus.AttemptEnd) {
 	a := new(attempt)
 	a.end(e)
 	r.tried(e.Info.Event, a)
+	if !r.tracing {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.notef(identity(e.Info.Event), e.Started, "attempt %d of %s took %v: %v%s", e.Info.Attempt, e.Handler, e.Took, e.Outcome, orNil(e.Err))
 }
 
 func (r *recorder) tried(e event.Event, a *attempt) {
