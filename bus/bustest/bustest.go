@@ -2,6 +2,7 @@ package bustest
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,7 +24,7 @@ const (
 type Bus struct {
 	*bus.Bus
 
-	t        *testing.T
+	t        testing.TB
 	channel  *memory.Channel
 	recorder *recorder
 	virtual  bool
@@ -82,7 +83,8 @@ func run(t *testing.T, f func(t *testing.T, b *Bus), o options) {
 	f(t, b)
 }
 
-func newBus(t *testing.T, o options) *Bus {
+func newBus(t testing.TB, o options) *Bus {
+	t.Helper()
 	b := &Bus{
 		t:        t,
 		channel:  memory.New(append([]memory.Option{memory.Encode()}, o.memory...)...),
@@ -117,6 +119,9 @@ func (b *Bus) Start() {
 		return
 	}
 	b.started = true
+	if b.Ready() == nil { // the application's own code did it
+		return
+	}
 	if err := b.Bus.Start(b.t.Context()); err != nil {
 		b.t.Fatalf("bustest: %v", err)
 	}
@@ -132,8 +137,8 @@ func (b *Bus) Publish(v any, opts ...bus.PublishOption) {
 	}
 }
 
-// Settle waits until all work is done that the test has caused, retries and delayed
-// events included. It fails the test, with the story so far, when that takes more
+// Settle waits until all work is done that the test has caused: retries, delayed
+// events, and what runs after a settlement. It fails the test, with the story so far, when that takes more
 // than 30 days of virtual time (30 s with [RealTime]).
 func (b *Bus) Settle() {
 	b.t.Helper()
@@ -144,13 +149,29 @@ func (b *Bus) Settle() {
 	}
 	ctx, cancel := context.WithTimeout(b.t.Context(), limit)
 	defer cancel()
-	for range 2 { // what the end of an attempt causes may publish once more
-		if err := b.channel.Quiet(ctx); err != nil {
+	for settled := false; !settled; {
+		before := len(b.recorder.published())
+		err := b.channel.Quiet(ctx)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
 			b.t.Fatalf("bustest: still not settled after %v\n%s", limit, b.Story())
+		default: // ErrClosed, after a Drain or a Shutdown
+			b.t.Fatalf("bustest: Settle: %v\n%s", err, b.Story())
 		}
 		if b.virtual {
 			synctest.Wait()
 		}
+		b.awaitHands(ctx)
+		settled = len(b.recorder.published()) == before // what follows a settlement may publish
+	}
+}
+
+// awaitHands waits until nothing is in hand any more: what is settled may have
+// functions that run afterwards.
+func (b *Bus) awaitHands(ctx context.Context) {
+	for ctx.Err() == nil && slices.ContainsFunc(b.Status(), func(s bus.GroupStatus) bool { return s.InHand > 0 }) {
+		<-time.After(time.Millisecond)
 	}
 }
 

@@ -140,8 +140,12 @@ func (r *recorder) since(at time.Time) time.Duration {
 	return at.Sub(r.began).Round(time.Millisecond)
 }
 
-// maxDepth keeps a story readable when events cause each other in a circle.
-const maxDepth = 12
+// What keeps a story readable: of events that cause each other without end, and of
+// one that was tried again and again.
+const (
+	maxDepth    = 12
+	maxAttempts = 10 // the first half and the last
+)
 
 func (s *story) tell(p publication, depth int) {
 	indent := strings.Repeat("  ", depth)
@@ -153,7 +157,14 @@ func (s *story) tell(p publication, depth int) {
 	if n := s.times[p.event.ID()]; n > 1 {
 		fmt.Fprintf(&s.sb, ", published %d times", n)
 	}
-	for _, a := range s.r.attempts[identity(p.event)] {
+	attempts := s.r.attempts[identity(p.event)]
+	for i, a := range attempts {
+		if more := len(attempts) - maxAttempts; more > 0 && i >= maxAttempts/2 && i < len(attempts)-maxAttempts/2 {
+			if i == maxAttempts/2 {
+				fmt.Fprintf(&s.sb, "\n%s  … %d more attempts", indent, more)
+			}
+			continue
+		}
 		fmt.Fprintf(&s.sb, "\n%s  %v %s attempt %d: %s", indent, s.r.since(a.started), a.handler, a.number, a.how)
 	}
 	if depth == maxDepth {

@@ -30,20 +30,36 @@ func Published[T any](b *Bus) []T {
 	return all
 }
 
-// Want fails the test unless each of the messages was published, as often as it
-// stands in the list. The failure prints what was published instead, and the tree
+// Want fails the test unless each of the messages was published, at least as often as
+// it stands in the list. The failure prints what was published instead, and the tree
 // of what caused what.
 func Want[T any](b *Bus, want ...T) {
 	b.t.Helper()
 	got := Published[T](b)
-	left := append([]T(nil), got...)
-	for _, w := range want {
-		i := indexOf(left, w)
-		if i < 0 {
-			b.t.Fatalf("bustest: want %T%+v to be published\n%s\n%s", w, w, describe(got), b.Story())
+	for i, w := range want {
+		n, have := count(want, w), count(got, w)
+		if have < n && indexOf(want, w) == i {
+			b.t.Fatalf("bustest: want %T%+v to be published%s\n%s\n%s", w, w, times(n, have), describe(got), b.Story())
 		}
-		left = append(left[:i], left[i+1:]...)
 	}
+}
+
+// times says how often something is wanted and was there, where that is not plain.
+func times(want, have int) string {
+	if want == 1 {
+		return ""
+	}
+	return fmt.Sprintf(" %d times, not %d", want, have)
+}
+
+func count[T any](list []T, v T) int {
+	n := 0
+	for _, x := range list {
+		if reflect.DeepEqual(x, v) {
+			n++
+		}
+	}
+	return n
 }
 
 // WantNone fails the test when a message of type T was published.
