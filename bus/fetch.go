@@ -153,13 +153,24 @@ func (g *group) accept(ds []event.Delivery, full bool) {
 		if g.kept != nil {
 			it.failures = g.kept.take(d)
 		}
-		if g.unordered || g.keys.add(it) {
-			g.ready.push(it)
+		if front := g.lineUp(it); front == it {
+			g.makeReady(it)
+		} else {
+			g.joinBehind(it, front)
 		}
 	}
 	g.problem = nil
 	g.mu.Unlock()
 	signal(g.wake)
+}
+
+// lineUp puts an item behind others of its key and returns the front: itself, if
+// there are none. mu is held.
+func (g *group) lineUp(it *item) *item {
+	if g.unordered {
+		return it
+	}
+	return g.keys.add(it)
 }
 
 // crowded reports whether ¾ of the window waits for retries. mu is held.

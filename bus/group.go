@@ -43,27 +43,29 @@ type group struct {
 	ctx     context.Context
 	cancel  context.CancelFunc // of what the goroutines do, at the very end
 
-	mu       sync.Mutex
-	all      []*item // every item made so far
-	free     *item
-	ready    queue
-	keys     keyTable
-	held     heldHeap
-	pending  []*item // decided, to be settled
-	inHand   int
-	aside    int  // of these, held for want of room
-	window   int  // most in hand now
-	idle     int  // workers without work
-	starved  bool // a worker ran out of work since the last Receive
-	waiting  bool
-	stalled  StallReason
-	warned   map[StallReason]time.Time
-	paused   bool
-	closing  bool
-	stopped  bool
-	receive  context.CancelFunc // of the Receive that runs
-	problem  error
-	settling int // tries of the settlements that don't reach the channel
+	mu         sync.Mutex
+	all        []*item // every item made so far
+	free       *item
+	ready      queue
+	keys       keyTable
+	held       heldHeap
+	gatherings []*gathering // of the batch handlers
+	pending    []*item      // decided, to be settled
+	inHand     int
+	aside      int  // of these, held for want of room
+	window     int  // most in hand now
+	idle       int  // workers without work
+	starved    bool // a worker ran out of work since the last Receive
+	waiting    bool
+	stalled    StallReason
+	warned     map[StallReason]time.Time
+	paused     bool
+	closing    bool
+	stopped    bool
+	receive    context.CancelFunc // of the Receive that runs
+	problem    error
+	taken      uint64 // deliveries so far
+	settling   int    // tries of the settlements that don't reach the channel
 
 	latest     *handler // of handlers, by type
 	latestType string
@@ -165,6 +167,7 @@ func (g *group) prepare() {
 	g.strict = g.said.strict != nil
 	g.unordered = g.said.unordered != nil
 	g.window = g.workers // slow start, so that one member does not hoard
+	g.prepareBatches()
 	g.wake = make(chan struct{}, 1)
 	g.kick = make(chan struct{}, 1)
 	g.fetch = make(chan struct{}, 1)

@@ -23,8 +23,11 @@ func (g *group) unhold(it *item) {
 }
 
 // Len and the others are heap.Interface.
-func (h *heldHeap) Len() int           { return len(*h) }
-func (h *heldHeap) Less(i, j int) bool { return (*h)[i].due.Before((*h)[j].due) }
+func (h *heldHeap) Len() int { return len(*h) }
+func (h *heldHeap) Less(i, j int) bool {
+	a, b := (*h)[i], (*h)[j]
+	return a.due.Before(b.due) || a.due.Equal(b.due) && a.order < b.order
+}
 
 func (h *heldHeap) Swap(i, j int) {
 	s := *h

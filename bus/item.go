@@ -36,6 +36,11 @@ type item struct {
 	aside     bool      // held for want of room in the channel: it doesn't count for the window
 	heapIndex int       // in the heap of held items, from 1
 
+	batch []*item // that it leads, itself included
+	taken bool    // into a batch: nobody else makes it ready
+	waits bool    // for others of its handler
+	order uint64  // in which it came
+
 	next     *item // behind it: of the same key, or in the free list
 	last     *item // at the front of a key: the end of its line
 	inBucket *item // next key in the same bucket
@@ -52,6 +57,8 @@ func (g *group) take(d *event.Delivery) *item {
 		g.free, it.next = it.next, nil
 	}
 	it.d = *d
+	g.taken++
+	it.order = g.taken
 	g.inHand++
 	return it
 }
@@ -75,7 +82,7 @@ func (it *item) reset() {
 		return
 	}
 	it.d.Event, it.h, it.run = event.Event{}, nil, nil
-	it.step, it.runs = stepRun, 0
+	it.step, it.runs, it.taken, it.waits = stepRun, 0, false, false
 }
 
 // markEmpty tells that nothing is in hand any more. mu is held.
@@ -96,20 +103,22 @@ func (g *group) complete(it *item) {
 
 // passOn makes the next item of a key ready. mu is held.
 func (g *group) passOn(it *item) {
-	next := g.keys.advance(it)
-	if next == nil {
+	if next := g.keys.advance(it); next != nil && !next.taken {
+		g.passTo(next)
+	}
+}
+
+// passTo makes the front of a key ready. mu is held.
+func (g *group) passTo(front *item) {
+	if !g.closing {
+		g.makeReady(front)
 		return
 	}
-	if g.closing { // they went back with the consumer
-		for next != nil {
-			following := g.keys.advance(next)
-			g.release(next)
-			next = following
-		}
-		return
+	for front != nil { // they went back with the consumer
+		following := g.keys.advance(front)
+		g.release(front)
+		front = following
 	}
-	g.ready.push(next)
-	signal(g.wake)
 }
 
 // room returns how many more deliveries the window has room for. What waits for room
@@ -162,6 +171,9 @@ func (q *queue) pop() *item {
 	q.n--
 	return it
 }
+
+// at returns the i-th item.
+func (q *queue) at(i int) *item { return q.items[(q.head+i)&(len(q.items)-1)] }
 
 func (q *queue) grow() {
 	items := make([]*item, max(16, 2*len(q.items)))

@@ -55,8 +55,17 @@ func (g *group) collectWork(spare []*item) (batch []*item, wait time.Duration, s
 			wait = g.held[0].due.Sub(now)
 		}
 	}
+	wait = sooner(wait, g.gatherDue())
 	batch, g.pending = g.pending, spare[:0]
 	return batch, wait, g.stopped
+}
+
+// sooner returns the shorter of two waits, of which a negative one is none.
+func sooner(a, b time.Duration) time.Duration {
+	if a < 0 || b >= 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // due lets a held item go on. mu is held.
@@ -66,8 +75,7 @@ func (g *group) due(it *item) {
 		g.pending = append(g.pending, it)
 		return
 	}
-	g.ready.push(it)
-	signal(g.wake)
+	g.makeReady(it)
 }
 
 // settle settles a batch. What the channel did not record is tried again.
@@ -111,8 +119,7 @@ func (g *group) settled(it *item, err error) {
 	case it.run != nil && err == nil: // somebody waits for the settlement
 		g.passOn(it)
 		it.step = stepAfter
-		g.ready.push(it)
-		signal(g.wake)
+		g.makeReady(it)
 	default:
 		g.complete(it)
 	}

@@ -12,26 +12,26 @@ type keyTable struct {
 	buckets [keyBuckets]*item // fronts
 }
 
-// add lines an item up and reports whether it is the front of its key. Items
-// without a key always are.
-func (t *keyTable) add(it *item) bool {
+// add lines an item up and returns the front of its key. Items without a key are
+// their own.
+func (t *keyTable) add(it *item) *item {
 	key := it.d.Event.Key()
 	if key == "" {
-		return true
+		return it
 	}
 	i := maphash.String(keySeed, key) % keyBuckets
 	for front := t.buckets[i]; front != nil; front = front.inBucket {
 		if front.d.Event.Key() == key && front.d.Topic == it.d.Topic {
 			front.last.next = it
 			front.last = it
-			return false
+			return front
 		}
 	}
 	it.bucket = int32(i) + 1
 	it.last = it
 	it.inBucket = t.buckets[i]
 	t.buckets[i] = it
-	return true
+	return it
 }
 
 // advance takes the front of a key out and returns the next of the line, which is

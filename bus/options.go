@@ -28,6 +28,8 @@ type subscription struct {
 	timeout    time.Duration
 	middleware []event.Middleware
 	group      groupOptions
+	batch      *batchSize
+	batchOf    event.BatchHandler // of SubscribeBatch
 }
 
 // groupOptions belong to the whole group: all subscriptions that say something

@@ -34,6 +34,9 @@ func (b *Bus) Publish(ctx context.Context, v any, opts ...PublishOption) error {
 	if err != nil {
 		return err
 	}
+	if !p.now && event.InBatch(ctx) {
+		return errBatchContext
+	}
 	if out := b.outbox(ctx, p.now); out != nil {
 		return out.Add(ctx, topic, e)
 	}
@@ -55,6 +58,9 @@ func (b *Bus) PublishAll(ctx context.Context, vs ...any) error {
 		return err
 	}
 	out := b.outbox(ctx, false)
+	if event.InBatch(ctx) {
+		return errBatchContext
+	}
 	failed := &event.ProduceError{}
 	for _, batch := range batches {
 		if out != nil {
@@ -72,6 +78,8 @@ func (b *Bus) PublishAll(ctx context.Context, vs ...any) error {
 	}
 	return nil
 }
+
+var errBatchContext = errors.New("bus: publish under a batch's context: use event.Element(ctx, i), of the event that causes it")
 
 // batch is the part of a PublishAll that goes to one topic.
 type batch struct {

@@ -179,13 +179,17 @@ func (g *group) beginClosing() {
 	g.mu.Lock()
 	g.closing = true
 	receive := g.receive
+	g.forgetGathered()
 	for range g.ready.len() {
 		it := g.ready.pop()
-		if it.step == stepRun {
+		switch {
+		case it.batch != nil:
+			g.forgetBatch(it)
+		case it.step == stepRun:
 			g.complete(it)
-			continue
+		default:
+			g.ready.push(it)
 		}
-		g.ready.push(it)
 	}
 	if !g.gives.GivesBack {
 		g.dropHeld()

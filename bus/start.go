@@ -197,6 +197,9 @@ func (g *group) checkMiddleware() []error {
 	s := g.subscription()
 	for _, h := range g.list {
 		for _, m := range slices.Concat(g.b.cfg.Middleware, h.opts.middleware) {
+			if _, ok := m.(event.BatchMiddleware); !ok && h.opts.batchOf != nil && m != nil {
+				errs = append(errs, fmt.Errorf("handler %q: middleware %T is no event.BatchMiddleware", h.name, m))
+			}
 			checker, ok := m.(event.StartChecker)
 			if !ok {
 				continue

@@ -17,6 +17,7 @@ const (
 	actHold          // keep it in hand until it.due
 	actDrop          // it is no longer ours
 	actDone          // settled and all done
+	actBehind        // of a batch: it comes again behind another of its key
 )
 
 // slabSize is how many runs share an allocation.
@@ -39,6 +40,11 @@ func (g *group) workLoop() {
 		if it = g.exchange(it, act); it == nil {
 			return
 		}
+		if it.batch != nil {
+			w.workBatch(it)
+			it, act = nil, actNone
+			continue
+		}
 		act = w.work(it)
 	}
 }
@@ -56,6 +62,9 @@ func (g *group) exchange(it *item, act action) *item {
 				signal(g.wake)
 			}
 			return next
+		}
+		if g.gatherIdle() {
+			continue
 		}
 		if g.stopped {
 			g.mu.Unlock()
@@ -75,7 +84,7 @@ func (g *group) exchange(it *item, act action) *item {
 // apply does what a worker wants done. mu is held.
 func (g *group) apply(it *item, act action) {
 	switch act {
-	case actNone:
+	case actNone, actBehind:
 	case actSettle:
 		g.settleSoon(it)
 	case actHold:
@@ -167,6 +176,32 @@ var (
 // attempt runs the handler once.
 func (w *worker) attempt(ctx context.Context, it *item) action {
 	g := w.g
+	r := w.newAttempt(ctx, it)
+	if len(g.b.hooks.attempt) == 0 {
+		return g.decide(it, r.call())
+	}
+	started := time.Now()
+	err := r.call()
+	took := time.Since(started)
+	act := g.decide(it, err)
+	g.tellAttempt(r, it, act, started, took)
+	return act
+}
+
+// tellAttempt tells the hooks how a run ended, unless the delivery went elsewhere.
+func (g *group) tellAttempt(r *run, it *item, act action, started time.Time, took time.Duration) {
+	if act == actDrop || len(g.b.hooks.attempt) == 0 {
+		return
+	}
+	g.b.hooks.attempted(r, AttemptEnd{
+		Info: r.Info, Group: g.name, Handler: it.h.name,
+		Outcome: it.outcome.Kind, Err: it.outcome.Err, Started: started, Took: took,
+	})
+}
+
+// newAttempt makes the context of a run.
+func (w *worker) newAttempt(ctx context.Context, it *item) *run {
+	g := w.g
 	r := w.newRun()
 	r.h = it.h
 	r.Context, r.Outbox = ctx, r
@@ -184,20 +219,7 @@ func (w *worker) attempt(ctx context.Context, it *item) action {
 		Replayed:   d.Replayed,
 	}
 	it.run = r
-	if len(g.b.hooks.attempt) == 0 {
-		return g.decide(it, r.call())
-	}
-	started := time.Now()
-	err := r.call()
-	took := time.Since(started)
-	act := g.decide(it, err)
-	if act != actDrop {
-		g.b.hooks.attempted(r, AttemptEnd{
-			Info: r.Info, Group: g.name, Handler: it.h.name,
-			Outcome: it.outcome.Kind, Err: it.outcome.Err, Started: started, Took: took,
-		})
-	}
-	return act
+	return r
 }
 
 // call runs the handler; a panic of a middleware is an error too.
