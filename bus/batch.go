@@ -10,10 +10,6 @@ import (
 	"github.com/leat-go/leat/event"
 )
 
-// BatchError is what a batch handler returns when some events of the batch failed:
-// their index in the slice, and the error of each. See [SubscribeBatch].
-type BatchError = event.BatchError
-
 // SubscribeBatch hands the events of T's type to h in batches, as large as [Batch]
 // says. Groups, keys and retries are as with [Subscribe], for each event by itself.
 //
@@ -79,73 +75,6 @@ func (s *subscription) checkBatch() error {
 		return fmt.Errorf("Batch(%d): at least 1 event", s.batch.max)
 	case s.batch.wait < 0:
 		return errors.New("Batch: wait is negative")
-	case s.group.inFlight != nil && *s.group.inFlight < s.batch.max:
-		return fmt.Errorf("Batch(%d) is more than InFlight(%d)", s.batch.max, *s.group.inFlight)
 	}
 	return nil
-}
-
-// errBehind stands for events that wait behind one of their key that can't be decoded.
-var errBehind = errors.New("bus: behind an event that failed")
-
-// decodingAll returns a batch handler that checks, upcasts and decodes before it
-// calls h with what could be decoded.
-func decodingAll[T any](b *Bus, m *message, h func(context.Context, []T) error) event.BatchHandler {
-	return func(ctx context.Context, events []event.Event) error {
-		values := make([]T, 0, len(events))
-		failed := make(BatchError)
-		at := make([]int, 0, len(events)) // of each value, in events
-		var behind map[string]bool
-		for i, e := range events {
-			if e.Key() != "" && behind[e.Key()] {
-				failed[i] = errBehind
-				continue
-			}
-			var v T
-			err := b.decodeUpcast(m, e, &v)
-			if err == nil {
-				values, at = append(values, v), append(at, i)
-				continue
-			}
-			failed[i] = err
-			if behind == nil {
-				behind = make(map[string]bool)
-			}
-			behind[e.Key()] = true
-		}
-		if len(values) > 0 {
-			if len(values) < len(events) {
-				ctx = event.Elements(ctx, at)
-			}
-			joinErrors(failed, h(ctx, values), at)
-		}
-		if len(failed) == 0 {
-			return nil
-		}
-		return failed
-	}
-}
-
-// joinErrors adds what a handler returned for the values to what failed before; at
-// tells where they stand in the batch.
-func joinErrors(failed BatchError, err error, at []int) {
-	for j, i := range at {
-		if e := errorAt(err, j, len(at)); e != nil {
-			failed[i] = e
-		}
-	}
-}
-
-// errorAt returns what a batch handler's error says about the i-th of n events.
-func errorAt(err error, i, n int) error {
-	var some BatchError
-	if err == nil || !errors.As(err, &some) {
-		return err
-	}
-	for j := range some {
-		if j < 0 || j >= n {
-			return fmt.Errorf("bus: BatchError names event %d of a batch of %d: %w", j, n, err)
-		}
-	}
-	return some[i]
 }

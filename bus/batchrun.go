@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/leat-go/leat/event"
@@ -10,108 +11,163 @@ import (
 // batchRun is one run of a batch handler.
 type batchRun struct {
 	g       *group
-	members []*item         // in the order in which they came
-	acts    []action        // what becomes of each
-	live    []int           // those that the handler gets
-	stuck   map[string]bool // keys of which the later events have to come again
+	members []*item  // in the order in which they came
+	acts    []action // what becomes of each
+	live    []int    // those that the handler gets
+	stuck   keySet   // keys of which the later events have to come again
+	ended   error    // why the context ended before the handler returned
+	unsent  bool     // what one of them published does not reach the channel
+	started time.Time
+	took    time.Duration
 }
 
 // workBatch runs a batch handler for the items that a leader leads.
 func (w *worker) workBatch(lead *item) {
-	r := batchRun{g: w.g, members: lead.batch, acts: make([]action, len(lead.batch)), stuck: make(map[string]bool)}
+	r := batchRun{g: w.g, members: lead.batch, acts: make([]action, len(lead.batch)), live: make([]int, 0, len(lead.batch))}
 	lead.batch = nil
 	for i, it := range r.members {
-		act, decided := w.g.withoutHandler(it)
-		switch {
-		case r.behind(it):
-			r.acts[i] = actBehind
-		case decided:
-			r.conclude(i, act, false)
-		default:
-			ctx, ok := w.g.consumer.Begin(it.d.Token)
-			if !ok {
-				r.conclude(i, actDrop, false)
-				continue
-			}
-			w.newAttempt(ctx, it)
+		if r.begin(w, i, it) {
 			r.live = append(r.live, i)
 		}
 	}
 	if len(r.live) > 0 {
-		started := time.Now()
-		r.decide(r.call(), started)
+		r.decideAll(r.call())
 	}
 	r.apply()
 }
 
+// begin makes the attempt of an item; or decides what becomes of it without one.
+func (r *batchRun) begin(w *worker, i int, it *item) bool {
+	if r.behind(it) {
+		r.acts[i] = actBehind
+		return false
+	}
+	if act, decided := r.g.withoutHandler(it); decided {
+		r.conclude(i, act, false)
+		return false
+	}
+	ctx, ok := r.g.consumer.Begin(it.d.Token)
+	if !ok {
+		r.conclude(i, actDrop, false)
+		return false
+	}
+	w.newAttempt(ctx, it)
+	return true
+}
+
 // behind reports whether an earlier event of the item's key did not come to its end.
 func (r *batchRun) behind(it *item) bool {
-	key := it.d.Event.Key()
-	return key != "" && !r.g.unordered && len(r.stuck) > 0 && r.stuck[it.d.Topic+"\x00"+key]
+	return len(r.stuck) > 0 && r.stuck.has(it.d.Topic, it.d.Event.Key())
 }
 
 // conclude notes what becomes of an item; unless it is over, the later ones of its
 // key come again.
 func (r *batchRun) conclude(i int, act action, over bool) {
 	r.acts[i] = act
-	it := r.members[i]
-	if key := it.d.Event.Key(); key != "" && !over {
-		r.stuck[it.d.Topic+"\x00"+key] = true
+	if it := r.members[i]; !over && !r.g.unordered {
+		r.stuck.add(it.d.Topic, it.d.Event.Key())
 	}
 }
 
 // call calls the handler.
 func (r *batchRun) call() (err error) {
-	ctx, cancel := context.WithCancelCause(r.g.ctx)
-	defer cancel(context.Canceled)
+	ctx := &together{Context: r.g.ctx, parts: make([]context.Context, len(r.live))}
 	batch := &event.Batch{Context: ctx, Elements: make([]context.Context, len(r.live))}
 	events := make([]event.Event, len(r.live))
 	for j, i := range r.live {
 		own := r.members[i].run
-		events[j], batch.Elements[j] = own.Info.Event, own
-		defer context.AfterFunc(own.Context, func() { cancel(context.Cause(own.Context)) })()
+		events[j], batch.Elements[j], ctx.parts[j] = own.Info.Event, own, own.Context
 	}
+	r.started = time.Now()
+	defer func() {
+		r.took = time.Since(r.started)
+		r.ended = ctx.end()
+	}()
 	defer recovered(&err)
 	return r.members[0].h.batchFn(batch, events)
 }
 
-// decide decides about each event by what the handler returned.
-func (r *batchRun) decide(err error, started time.Time) {
-	took := time.Since(started)
+// decideAll decides about each event by what the handler returned.
+func (r *batchRun) decideAll(err error) {
+	errs := errorsOf(err, len(r.live))
 	for j, i := range r.live {
-		it := r.members[i]
-		if r.behind(it) {
-			r.leave(it)
-			r.acts[i] = actBehind
-			continue
+		var err error
+		if errs != nil {
+			err = errs[j]
 		}
+		it := r.members[i]
 		own := it.run
-		act := r.g.decide(it, errorAt(err, j, len(r.live)))
-		r.g.tellAttempt(own, it, act, started, took)
+		act := r.decide(it, err)
+		r.g.tellAttempt(own, it, act, r.started, r.took)
 		r.conclude(i, act, act == actSettle && it.outcome.Kind <= event.OutcomeRejected)
 	}
 }
 
-// leave ends the run of an item that comes again behind another.
-func (r *batchRun) leave(it *item) {
-	it.run.end(false)
+// decide decides about one event.
+func (r *batchRun) decide(it *item, err error) action {
+	own, g := it.run, r.g
+	gone := own.Context.Err() != nil
+	switch {
+	case gone && errors.Is(context.Cause(own.Context), event.ErrLeaseLost):
+		own.end(false)
+		return actDrop
+	case r.behind(it):
+		return g.comeBehind(it)
+	case err == nil && r.unsent && len(own.collected) > 0: // not that each waits for an answer
+		own.end(true)
+		it.outcome = event.Outcome{Kind: event.OutcomeAcked}
+		g.holdFor(it, stepProduce)
+		return actHold
+	case err != nil && !gone && r.ended != nil: // because of another's: not a failure
+		own.end(false)
+		it.released = errors.Is(r.ended, event.ErrClosed)
+		return g.again(it, err, 0)
+	case errors.Is(err, event.ErrBehind): // of one that a middleware made good
+		own.end(false)
+		return g.again(it, err, 0)
+	}
+	act := g.decide(it, err)
+	r.unsent = r.unsent || act == actHold && it.step == stepProduce && !it.aside
+	return act
+}
+
+// comeBehind ends the attempt of an event that comes again behind another. It counts
+// neither as a failure nor as an attempt.
+func (g *group) comeBehind(it *item) action {
+	own := it.run
+	own.end(false)
+	it.outcome = event.Outcome{Kind: event.OutcomeRetried, Err: event.ErrBehind}
+	before, after := own.Watched()
+	if before && g.runBefore(it) != nil {
+		it.retryAt = time.Now()
+		g.holdFor(it, stepBefore)
+		return actHold
+	}
+	if after {
+		own.RunAfter(own.detached(), it.outcome)
+	}
 	it.run = nil
 	it.runs--
-	r.g.consumer.Hold(it.d.Token, it.failures)
+	g.consumer.Hold(it.d.Token, it.failures)
+	return actBehind
 }
 
 // apply does what was decided, all at once and in order, so that the settlements of a
-// key are made in its order.
+// key are made in its order. What is not settled goes on when it is the front of its
+// key.
 func (r *batchRun) apply() {
 	g := r.g
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i, it := range r.members {
-		if r.acts[i] == actBehind {
+		switch act := r.acts[i]; {
+		case act == actBehind:
 			it.taken = false
-			continue
+		case act != actSettle && g.isBehind(it):
+			it.then = act
+		default:
+			g.apply(it, act)
 		}
-		g.apply(it, r.acts[i])
 	}
 	for i, it := range r.members { // those that came to be the front of their key meanwhile
 		if r.acts[i] == actBehind && it.last != nil {

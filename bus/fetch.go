@@ -61,7 +61,7 @@ func (g *group) waitRoom() (room int, open bool) {
 				g.mu.Unlock()
 				return room, true
 			}
-			if g.widen() {
+			if g.widen() || g.gatherNoMore() {
 				g.mu.Unlock()
 				continue
 			}
@@ -79,8 +79,7 @@ func (g *group) waitRoom() (room int, open bool) {
 // stuck reports whether all in hand waits for its time and nobody was told why. mu
 // is held.
 func (g *group) stuck() bool {
-	return g.stalled == "" && !g.paused && !g.closing && g.room() <= 0 &&
-		g.held.Len() > 0 && g.ready.len() == 0 && g.idle == g.workers && len(g.pending) == 0
+	return g.stalled == "" && !g.paused && !g.closing && g.held.Len() > 0 && g.standsStill()
 }
 
 // widen doubles a window that is full of items that wait. mu is held.
@@ -195,7 +194,7 @@ func (g *group) blocked() int {
 func (g *group) blockedRuns() int {
 	n := 0
 	for _, it := range g.held {
-		if it.step == stepRun && !it.aside {
+		if it.step == stepRun && !it.aside && !owesBehind(it) {
 			n++
 		}
 	}
@@ -273,7 +272,7 @@ func (g *group) pickKeys(all bool) (fronts []*item, back []event.Settlement) {
 		if !all && blocked*2 <= g.limit {
 			break
 		}
-		if it.step != stepRun || it.aside && !all {
+		if it.step != stepRun || !all && (it.aside || owesBehind(it)) {
 			continue
 		}
 		g.unhold(it)
@@ -287,6 +286,17 @@ func (g *group) pickKeys(all bool) (fronts []*item, back []event.Settlement) {
 		}
 	}
 	return fronts, back
+}
+
+// owesBehind reports whether one behind a front has functions to run before it comes
+// again.
+func owesBehind(front *item) bool {
+	for it := front.next; it != nil; it = it.next {
+		if it.then != actNone {
+			return true
+		}
+	}
+	return false
 }
 
 // retryOf returns the settlement that gives a held item back until it is due.

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -16,7 +17,8 @@ type gathering struct {
 	n     int   // events that the next batches could have: those, and what is behind them
 }
 
-// prepareBatches sizes the window for the batch handlers.
+// prepareBatches sizes the window for the batch handlers: one batch can come together
+// while another runs.
 func (g *group) prepareBatches() {
 	g.gatherings = nil
 	for _, h := range g.list {
@@ -37,10 +39,21 @@ func (g *group) prepareBatches() {
 	}
 }
 
+// checkBatches returns what is wrong with the sizes of the batches.
+func (g *group) checkBatches() []error {
+	var errs []error
+	for _, h := range g.list {
+		if size, most := h.opts.batch, g.said.inFlight; size != nil && most != nil && *most < size.max {
+			errs = append(errs, fmt.Errorf("handler %q: Batch(%d) is more than InFlight(%d)", h.name, size.max, *most))
+		}
+	}
+	return errs
+}
+
 // wrapBatch builds batchFn as wrap builds fn. Middlewares that can't are a mistake
 // that was found before.
 func (h *handler) wrapBatch(outer []event.Middleware) {
-	fn := recovering(h.opts.batchOf)
+	fn := recovering(h.opts.batchOf(h.g))
 	for _, m := range slices.Backward(slices.Concat(outer, h.opts.middleware)) {
 		fn = m.(event.BatchMiddleware).WrapBatch(fn) //nolint:forcetypeassert // checked
 	}
@@ -50,22 +63,12 @@ func (h *handler) wrapBatch(outer []event.Middleware) {
 // makeReady lets an item be worked on: by itself, or with others of its handler. mu
 // is held.
 func (g *group) makeReady(it *item) {
-	if !it.gathers() {
-		g.ready.push(it)
-		signal(g.wake)
+	if it.gathers() {
+		g.gather(it)
 		return
 	}
-	b := it.h.gathering
-	it.due = time.Now().Add(b.wait)
-	it.taken, it.waits = false, true
-	b.first.push(it)
-	b.n += following(it)
-	switch {
-	case b.n >= b.max || b.wait <= 0 && g.idle > 0:
-		g.dispatch(b)
-	case b.first.len() == 1:
-		signal(g.kick) // to be there in time
-	}
+	g.ready.push(it)
+	signal(g.wake)
 }
 
 // gathers reports whether an item is run with others.
@@ -73,29 +76,47 @@ func (it *item) gathers() bool {
 	return it.h != nil && it.h.gathering != nil && it.step == stepRun && it.d.Err == nil
 }
 
-// following counts an item and those right behind it that can be in one batch with it.
-func following(it *item) int {
-	n := 1
-	for next := it.behind(); next != nil && next.h == it.h && next.gathers(); next = next.next {
-		n++
+// gather lets an item wait for others of its handler. mu is held.
+func (g *group) gather(it *item) {
+	b := it.h.gathering
+	it.due = time.Now().Add(b.wait)
+	it.taken = false
+	b.first.push(it)
+	b.count(it)
+	switch {
+	case b.n >= b.max:
+		g.dispatch(b)
+	case b.wait <= 0: // a worker that is free takes what there is by then
+		signal(g.wake)
+	case b.first.len() == 1: // to be there in time
+		signal(g.kick)
 	}
-	return n
 }
 
-// behind returns the next of the item's key.
-func (it *item) behind() *item {
-	if it.bucket == 0 {
-		return nil // it is in no line
+// count adds an item that waits, and those right behind it that can go with it, and
+// remembers the last of them.
+func (b *gathering) count(it *item) {
+	it.tail = it
+	b.n++
+	for n := 1; n < b.max && it.tail.joinable(it.h); n++ {
+		it.tail = it.tail.next
+		b.n++
 	}
-	return it.next
+}
+
+// joinable reports whether the next of the item's key can be in a batch with it.
+func (it *item) joinable(h *handler) bool {
+	next := it.next
+	return next != nil && next.h == h && !next.taken && next.gathers()
 }
 
 // joinBehind counts an item that was lined up behind a front that waits for its
 // batch. mu is held.
 func (g *group) joinBehind(it, front *item) {
-	if !front.waits || front.h != it.h || !it.gathers() {
+	if front.tail == nil || front.tail.next != it || !front.tail.joinable(front.h) {
 		return
 	}
+	front.tail = it
 	b := it.h.gathering
 	if b.n++; b.n >= b.max {
 		g.dispatch(b)
@@ -110,7 +131,7 @@ func (g *group) dispatch(b *gathering) {
 		signal(g.wake)
 		b.n = 0
 		for i := range b.first.len() {
-			b.n += following(b.first.at(i))
+			b.count(b.first.at(i))
 		}
 		if b.n < b.max {
 			return
@@ -123,12 +144,15 @@ func (b *gathering) take() *item {
 	members := make([]*item, 0, min(b.max, b.n))
 	for len(members) < b.max && b.first.len() > 0 {
 		it := b.first.pop()
-		it.waits, it.taken = false, true
+		it.tail = nil
 		members = append(members, it)
-		for next := it.behind(); next != nil && len(members) < b.max && next.h == it.h && next.gathers(); next = next.next {
-			next.taken = true
-			members = append(members, next)
+		for len(members) < b.max && it.joinable(members[0].h) {
+			it = it.next
+			members = append(members, it)
 		}
+	}
+	for _, it := range members {
+		it.taken = true
 	}
 	members[0].batch = members
 	return members[0]
@@ -163,6 +187,39 @@ func (g *group) gatherIdle() bool {
 	return false
 }
 
+// gatherNoMore hands over what waits for others that can't come: the window is full,
+// and nothing is on its way that would make room. It reports whether there was
+// something. mu is held.
+func (g *group) gatherNoMore() bool {
+	if !g.standsStill() {
+		return false
+	}
+	some := false
+	for _, b := range g.gatherings {
+		if b.first.len() > 0 {
+			g.dispatch(b)
+			some = true
+		}
+	}
+	return some
+}
+
+// standsStill reports whether the window is full and all in it waits for its time. mu
+// is held.
+func (g *group) standsStill() bool {
+	return g.room() <= 0 && g.ready.len() == 0 && g.idle == g.workers && len(g.pending) == 0
+}
+
+// gathered reports whether something waits for others of its handler. mu is held.
+func (g *group) gathered() bool {
+	for _, b := range g.gatherings {
+		if b.first.len() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // forgetGathered completes what has come together and was not begun: the group
 // closes. mu is held.
 func (g *group) forgetGathered() {
@@ -176,14 +233,14 @@ func (g *group) forgetGathered() {
 
 // forgetBatch completes a batch that was not begun: the group closes. mu is held.
 func (g *group) forgetBatch(lead *item) {
-	members := lead.batch
 	var fronts []*item
-	for _, it := range members {
-		it.taken, it.batch = false, nil
-		if it.last != nil || it.d.Event.Key() == "" || g.unordered {
+	for _, it := range lead.batch {
+		it.taken = false
+		if !g.isBehind(it) {
 			fronts = append(fronts, it) // the others are behind these
 		}
 	}
+	lead.batch = nil
 	for _, it := range fronts {
 		g.complete(it)
 	}

@@ -307,7 +307,7 @@ func (g *group) onLost(tokens []event.Token) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, it := range g.all {
-		if it.heapIndex > 0 && slices.Contains(tokens, it.d.Token) {
+		if it.heapIndex > 0 && !g.isBehind(it) && slices.Contains(tokens, it.d.Token) {
 			g.unhold(it)
 			g.complete(it)
 		}

@@ -38,7 +38,8 @@ type item struct {
 
 	batch []*item // that it leads, itself included
 	taken bool    // into a batch: nobody else makes it ready
-	waits bool    // for others of its handler
+	then  action  // what becomes of it once it is the front of its key
+	tail  *item   // while it waits for others of its handler: the last that can go with it
 	order uint64  // in which it came
 
 	next     *item // behind it: of the same key, or in the free list
@@ -82,7 +83,7 @@ func (it *item) reset() {
 		return
 	}
 	it.d.Event, it.h, it.run = event.Event{}, nil, nil
-	it.step, it.runs, it.taken, it.waits = stepRun, 0, false, false
+	it.step, it.runs, it.taken, it.tail = stepRun, 0, false, nil
 }
 
 // markEmpty tells that nothing is in hand any more. mu is held.
@@ -94,17 +95,34 @@ func (g *group) markEmpty() {
 	}
 }
 
-// complete ends an item that is settled or lost: its successor goes on. mu is held.
+// complete ends an item that is settled or lost: its successor goes on. One that is
+// not the front of its key is ended when it is. mu is held.
 func (g *group) complete(it *item) {
+	if g.isBehind(it) {
+		it.taken, it.then = true, actDrop
+		return
+	}
 	g.passOn(it)
 	g.release(it)
 	g.roomMade()
 }
 
-// passOn makes the next item of a key ready. mu is held.
+// isBehind reports whether an item waits behind others of its key. mu is held.
+func (g *group) isBehind(it *item) bool {
+	return it.last == nil && !g.unordered && it.d.Event.Key() != ""
+}
+
+// passOn lets the next item of a key go on. mu is held.
 func (g *group) passOn(it *item) {
-	if next := g.keys.advance(it); next != nil && !next.taken {
+	next := g.keys.advance(it)
+	switch {
+	case next == nil:
+	case !next.taken:
 		g.passTo(next)
+	case next.then != actNone:
+		act := next.then
+		next.then = actNone
+		g.apply(next, act)
 	}
 }
 
@@ -137,6 +155,7 @@ func (g *group) roomMade() {
 	case starving && g.idle > 0 && g.window < g.limit: // to widen the window
 	case g.gives.GivesBack && g.crowded(): // to give keys back
 	case g.stuck(): // to tell so
+	case g.gathered() && g.standsStill(): // to let it go on
 	default:
 		return
 	}

@@ -71,11 +71,14 @@ func sooner(a, b time.Duration) time.Duration {
 // due lets a held item go on. mu is held.
 func (g *group) due(it *item) {
 	g.unhold(it)
-	if it.step == stepSettle {
+	switch {
+	case it.step == stepSettle:
 		g.pending = append(g.pending, it)
-		return
+	case it.step == stepRun && g.closing: // it goes back instead
+		g.hold(it)
+	default:
+		g.makeReady(it)
 	}
-	g.makeReady(it)
 }
 
 // settle settles a batch. What the channel did not record is tried again.

@@ -29,7 +29,7 @@ type subscription struct {
 	middleware []event.Middleware
 	group      groupOptions
 	batch      *batchSize
-	batchOf    event.BatchHandler // of SubscribeBatch
+	batchOf    func(*group) event.BatchHandler // of SubscribeBatch
 }
 
 // groupOptions belong to the whole group: all subscriptions that say something

@@ -176,7 +176,7 @@ func (g *group) check(ctx context.Context) []error {
 			g.gives = weaker(g.gives, gives)
 		}
 	}
-	return append(errs, g.checkMiddleware()...)
+	return slices.Concat(errs, g.checkBatches(), g.checkMiddleware())
 }
 
 func (g *group) checkTopic(topic string, gives event.Guarantees) []error {

@@ -39,10 +39,14 @@ type Batch struct {
 
 type batchKey struct{}
 
-// Value returns the batch under its key, else what the context has.
+// Value returns the batch under its key, else what the context has. An [Origin] and an
+// [Outbox] from outside end here, as with an [Attempt].
 func (b *Batch) Value(key any) any {
-	if key == (batchKey{}) {
+	switch key.(type) {
+	case batchKey:
 		return b
+	case attemptKey, originKey, outboxKey:
+		return nil
 	}
 	return b.Context.Value(key)
 }
@@ -73,11 +77,26 @@ func Elements(ctx context.Context, at []int) context.Context {
 	if b == nil {
 		panic("event: Elements outside of a batch handler")
 	}
-	some := &Batch{Context: ctx, Elements: make([]context.Context, len(at))}
+	some := &Batch{Context: b.Context, Elements: make([]context.Context, len(at))}
 	for i, j := range at {
 		some.Elements[i] = b.Elements[j]
 	}
-	return some
+	return &part{Context: ctx, batch: some}
+}
+
+// part is the context of some events of a batch.
+type part struct {
+	context.Context // the batch's, or one made from it
+
+	batch *Batch // of these alone
+}
+
+// Value returns the narrower batch under its key, else what the context has.
+func (p *part) Value(key any) any {
+	if key == (batchKey{}) {
+		return p.batch
+	}
+	return p.Context.Value(key)
 }
 
 // element is the context of one event of a batch, under what its batch's has.
