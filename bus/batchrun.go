@@ -11,7 +11,7 @@ import (
 // batchRun is one run of a batch handler.
 type batchRun struct {
 	g       *group
-	members []*item  // in the order in which they came
+	members members
 	acts    []action // what becomes of each
 	live    []int    // those that the handler gets
 	stuck   keySet   // keys of which the later events have to come again
@@ -23,8 +23,9 @@ type batchRun struct {
 
 // workBatch runs a batch handler for the items that a leader leads.
 func (w *worker) workBatch(lead *item) {
-	r := batchRun{g: w.g, members: lead.batch, acts: make([]action, len(lead.batch)), live: make([]int, 0, len(lead.batch))}
+	all := *lead.batch
 	lead.batch = nil
+	r := batchRun{g: w.g, members: all, acts: make([]action, len(all)), live: make([]int, 0, len(all))}
 	for i, it := range r.members {
 		if r.begin(w, i, it) {
 			r.live = append(r.live, i)

@@ -139,23 +139,27 @@ func (g *group) dispatch(b *gathering) {
 	}
 }
 
+// members are the items of a batch, in the order in which the handler gets them: those
+// of a key together.
+type members []*item
+
 // take makes a batch: its first item leads the others.
 func (b *gathering) take() *item {
-	members := make([]*item, 0, min(b.max, b.n))
-	for len(members) < b.max && b.first.len() > 0 {
+	all := make(members, 0, min(b.max, b.n))
+	for len(all) < b.max && b.first.len() > 0 {
 		it := b.first.pop()
 		it.tail = nil
-		members = append(members, it)
-		for len(members) < b.max && it.joinable(members[0].h) {
+		all = append(all, it)
+		for len(all) < b.max && it.joinable(all[0].h) {
 			it = it.next
-			members = append(members, it)
+			all = append(all, it)
 		}
 	}
-	for _, it := range members {
+	for _, it := range all {
 		it.taken = true
 	}
-	members[0].batch = members
-	return members[0]
+	all[0].batch = &all
+	return all[0]
 }
 
 // gatherDue hands over what has waited long enough, and tells how long until the next
@@ -234,7 +238,7 @@ func (g *group) forgetGathered() {
 // forgetBatch completes a batch that was not begun: the group closes. mu is held.
 func (g *group) forgetBatch(lead *item) {
 	var fronts []*item
-	for _, it := range lead.batch {
+	for _, it := range *lead.batch {
 		it.taken = false
 		if !g.isBehind(it) {
 			fronts = append(fronts, it) // the others are behind these

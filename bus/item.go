@@ -23,6 +23,8 @@ type item struct {
 	h           *handler
 	run         *run // of the attempt, while it is not over
 	step        step
+	taken       bool   // into a batch: nobody else makes it ready
+	then        action // what becomes of it once it is the front of its key
 	failures    int
 	runs        int // begun here
 	tries       int // of a step that is no run of the handler
@@ -36,11 +38,9 @@ type item struct {
 	aside     bool      // held for want of room in the channel: it doesn't count for the window
 	heapIndex int       // in the heap of held items, from 1
 
-	batch []*item // that it leads, itself included
-	taken bool    // into a batch: nobody else makes it ready
-	then  action  // what becomes of it once it is the front of its key
-	tail  *item   // while it waits for others of its handler: the last that can go with it
-	order uint64  // in which it came
+	batch *members // that it leads
+	tail  *item    // while it waits for others of its handler: the last that can go with it
+	order uint64   // in which it came
 
 	next     *item // behind it: of the same key, or in the free list
 	last     *item // at the front of a key: the end of its line
@@ -107,9 +107,10 @@ func (g *group) complete(it *item) {
 	g.roomMade()
 }
 
-// isBehind reports whether an item waits behind others of its key. mu is held.
+// isBehind reports whether an item is behind others of its key, as only one of a batch
+// can be that somebody works on. mu is held.
 func (g *group) isBehind(it *item) bool {
-	return it.last == nil && !g.unordered && it.d.Event.Key() != ""
+	return it.last == nil && len(g.gatherings) > 0 && !g.unordered && it.d.Event.Key() != ""
 }
 
 // passOn lets the next item of a key go on. mu is held.

@@ -34,9 +34,6 @@ func (b *Bus) Publish(ctx context.Context, v any, opts ...PublishOption) error {
 	if err != nil {
 		return err
 	}
-	if !p.now && event.InBatch(ctx) {
-		return errBatchContext
-	}
 	if out := b.outbox(ctx, p.now); out != nil {
 		return out.Add(ctx, topic, e)
 	}
@@ -58,9 +55,6 @@ func (b *Bus) PublishAll(ctx context.Context, vs ...any) error {
 		return err
 	}
 	out := b.outbox(ctx, false)
-	if event.InBatch(ctx) {
-		return errBatchContext
-	}
 	failed := &event.ProduceError{}
 	for _, batch := range batches {
 		if out != nil {
@@ -78,8 +72,6 @@ func (b *Bus) PublishAll(ctx context.Context, vs ...any) error {
 	}
 	return nil
 }
-
-var errBatchContext = errors.New("bus: publish under a batch's context: use event.Element(ctx, i), of the event that causes it")
 
 // batch is the part of a PublishAll that goes to one topic.
 type batch struct {
@@ -148,7 +140,7 @@ func (b *Bus) runs(ctx context.Context) bool {
 // outbox returns where a publish under ctx is collected, or nil. What a handler
 // of another Bus publishes here is sent at once: its outbox is that Bus's.
 func (b *Bus) outbox(ctx context.Context, now bool) event.Outbox {
-	if now {
+	if now && !event.InBatch(ctx) {
 		return nil
 	}
 	if r := runOf(ctx); r != nil && r.h.g.b != b {

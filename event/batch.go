@@ -2,6 +2,7 @@ package event
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -45,14 +46,24 @@ func (b *Batch) Value(key any) any {
 	switch key.(type) {
 	case batchKey:
 		return b
-	case attemptKey, originKey, outboxKey:
+	case outboxKey:
+		return noOutbox{}
+	case attemptKey, originKey:
 		return nil
 	}
 	return b.Context.Value(key)
 }
 
+// noOutbox refuses what is published under the context of a whole batch: nobody could
+// tell which event it belongs to.
+type noOutbox struct{}
+
+var errWholeBatch = errors.New("event: publish under the context of a whole batch: use Element(ctx, i), of the event that causes it")
+
+func (noOutbox) Add(context.Context, string, ...Event) error { return errWholeBatch }
+
 // InBatch reports whether ctx is a batch handler's, and not that of one of its
-// events: then nothing can be published under it.
+// events: then a publish under it is an error.
 func InBatch(ctx context.Context) bool {
 	b, _ := ctx.Value(batchKey{}).(*Batch)
 	return b != nil && attemptOf(ctx) == nil
@@ -112,8 +123,9 @@ func (e *element) Value(key any) any {
 	if key == (attemptKey{}) {
 		return e.own.Value(key)
 	}
-	if v := e.Context.Value(key); v != nil {
-		return v
+	v := e.Context.Value(key)
+	if _, none := v.(noOutbox); none || v == nil {
+		return e.own.Value(key)
 	}
-	return e.own.Value(key)
+	return v
 }
