@@ -18,6 +18,7 @@ type altered struct {
 	*memory.Channel
 
 	promise  func(*event.Guarantees)
+	asked    func(*event.Subscription)
 	producer func(topic string, p event.Producer) (event.Producer, error)
 	consumer func(s event.Subscription, c event.Consumer) (event.Consumer, error)
 
@@ -43,6 +44,9 @@ func (a *altered) Producer(ctx context.Context, topic string) (event.Producer, e
 }
 
 func (a *altered) Consumer(ctx context.Context, s event.Subscription) (event.Consumer, error) {
+	if a.asked != nil {
+		a.asked(&s)
+	}
 	c, err := a.Channel.Consumer(ctx, s)
 	if err != nil {
 		return nil, err

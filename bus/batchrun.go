@@ -128,7 +128,7 @@ func (r *batchRun) decide(it *item, err error) action {
 		return g.again(it, err, 0)
 	}
 	act := g.decide(it, err)
-	r.unsent = r.unsent || act == actHold && it.step == stepProduce && !it.aside
+	r.unsent = r.unsent || act == actHold && it.step == stepProduce && !it.roomless
 	return act
 }
 

@@ -133,7 +133,7 @@ func (b *Bus) Ready() error {
 }
 
 // Pause stops a group from taking more deliveries; those in hand are handled. It
-// returns an error for a group that the Bus doesn't have.
+// returns an error before Start and for a group that the Bus doesn't have.
 func (b *Bus) Pause(group string) error { return b.pause(group, true) }
 
 // Resume lets a paused group go on.

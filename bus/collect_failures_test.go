@@ -57,7 +57,7 @@ func TestProducingIsTriedAgain(t *testing.T) {
 				began := time.Now()
 				<-ctx.Done()
 				if took := time.Since(began); took != 30*time.Second {
-					return fmt.Errorf("the produce was ended after %v", took)
+					t.Errorf("the produce was ended after %v", took)
 				}
 				return ctx.Err()
 			}

@@ -77,6 +77,9 @@ func TestCollectedEvents(t *testing.T) {
 				if !slices.Equal(got, want) {
 					t.Errorf("ids %v, want %v", got, want)
 				}
+				if other := ids(w.published, "order-v2"); len(other) != 1 || other[0] != event.DerivedID("shop.g", "/shop", "cause-1", 2) {
+					t.Errorf("ids of another topic %v", other)
+				}
 				for _, p := range w.published[1:] {
 					if p.Group != "g" || p.Err != nil {
 						t.Errorf("published of group %q, error %v", p.Group, p.Err)
@@ -169,7 +172,10 @@ func TestPublishAfterTheHandlerReturned(t *testing.T) {
 			var w witness
 			var late context.Context
 			inBubble(t, bus.Config{Hooks: []any{&w}, KeepChannel: true}, func(b *bus.Bus) {
-				bus.Subscribe(b, "g", func(ctx context.Context, _ OrderPlaced) error { late = ctx; return answer })
+				bus.Subscribe(b, "g", func(ctx context.Context, _ OrderPlaced) error {
+					late = ctx //nolint:fatcontext // one event
+					return answer
+				})
 			}, func(t *testing.T, b *bus.Bus, ch *memory.Channel) {
 				publish(t, b, OrderPlaced{})
 				quiet(t, ch)

@@ -8,7 +8,9 @@ import (
 	"github.com/leat-go/leat/event"
 )
 
-// DeadLetters yields the dead letters of a group, topic by topic, oldest first.
+// DeadLetters yields the dead letters of a group, topic by topic, oldest first. It
+// yields an error before Start, for a group that the Bus doesn't have, and
+// [event.ErrNotSupported] where the channel has none to look at.
 func (b *Bus) DeadLetters(ctx context.Context, group string) iter.Seq2[event.DeadLetter, error] {
 	return func(yield func(event.DeadLetter, error) bool) {
 		store, g, err := b.deadLetters(group)

@@ -25,12 +25,13 @@ func (g *group) decide(it *item, err error) action {
 	case gone: // cancelled by the shutdown: not the handler's failure
 		it.released = true
 		return g.again(it, err, 0)
-	case errors.Is(err, event.ErrFull):
-		g.stall(StallRoom, fullness(err))
-		it.aside = true
-		return g.again(it, err, brief.wait(it.tried()))
 	}
 	verdict := event.VerdictOf(err)
+	if unmarked := verdict == (event.Verdict{Kind: event.Failed}); unmarked && errors.Is(err, event.ErrFull) {
+		g.stall(StallRoom, fullness(err))
+		it.roomless = true
+		return g.again(it, err, brief.wait(it.tried()))
+	}
 	switch verdict.Kind {
 	case event.Rejected:
 		it.outcome = event.Outcome{Kind: event.OutcomeRejected, Err: err}
@@ -101,13 +102,14 @@ func (g *group) conclude(it *item) action {
 	before, after := r.Watched()
 	if before {
 		if err := g.runBefore(it); err != nil {
+			g.stall(StallBefore, err)
 			g.holdFor(it, stepBefore)
 			return actHold
 		}
 	}
 	if it.outcome.Kind == event.OutcomeRetried {
 		if after {
-			r.RunAfter(r.detached(), it.outcome)
+			r.runAfter(it.outcome)
 		}
 		it.run, it.step, it.due = nil, stepRun, it.retryAt
 		if it.released {
@@ -161,7 +163,7 @@ func (g *group) sendCollected(it *item) (act action, done bool) {
 	case errors.Is(err, event.ErrFull):
 		g.stall(StallRoom, err)
 		g.holdFor(it, stepProduce)
-		it.aside = true
+		it.roomless = true
 	default:
 		g.stall(StallProduce, err)
 		g.holdFor(it, stepProduce)
@@ -178,7 +180,7 @@ func (g *group) runBefore(it *item) (err error) {
 
 // holdFor keeps a delivery in hand to try a step again soon.
 func (g *group) holdFor(it *item, s step) {
-	it.step, it.aside = s, false
+	it.step, it.roomless = s, false
 	it.due = time.Now().Add(brief.wait(it.tried()))
 	g.consumer.Hold(it.d.Token, it.failures)
 }

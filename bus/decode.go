@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -39,7 +38,7 @@ func (b *Bus) decode(m *message, e event.Event, v any) error {
 		return &DecodeError{Type: e.Type(), ContentType: e.ContentType(), Into: m.goType, Where: "no codec for this content type"}
 	}
 	if err := codec.Decode(e.Data(), v); err != nil {
-		return &DecodeError{Type: e.Type(), ContentType: e.ContentType(), Into: m.goType, Where: where(err), Err: err}
+		return &DecodeError{Type: e.Type(), ContentType: e.ContentType(), Into: m.goType, Where: where(err, m.goType), Err: err}
 	}
 	return nil
 }
@@ -56,19 +55,6 @@ func (b *Bus) codecFor(m *message, contentType string) event.Codec {
 		return b.codecs[event.JSON.ContentType()]
 	}
 	return nil
-}
-
-// where tells the place of an error without the value that stands there.
-func where(err error) string {
-	var syntax *json.SyntaxError
-	var typ *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Sprintf("bad JSON at offset %d", syntax.Offset)
-	case errors.As(err, &typ):
-		return fmt.Sprintf("field %q at offset %d is no %v", typ.Field, typ.Offset, typ.Type)
-	}
-	return ""
 }
 
 // Codes of causes that the Bus gives; an [event.Error] in the chain has its own.

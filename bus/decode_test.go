@@ -23,6 +23,11 @@ type Account struct {
 	Amount int
 	At     time.Time
 	Inner  struct{ Limits map[string]int }
+	Lines  []struct {
+		Price *struct {
+			Cents int `json:"cents"`
+		}
+	}
 }
 
 // picky quotes what it was given.
@@ -37,15 +42,16 @@ func TestUndecodableData(t *testing.T) {
 		typ, contentType, data string
 		where                  string
 	}{
-		"no JSON":      {"account", "application/json", canary, ": bad JSON at offset 1"},
-		"cut":          {"account", "application/json", `{"Name":"` + canary, ": bad JSON at offset"},
-		"empty":        {"account", "application/json", "", ": bad JSON at offset 0"},
-		"wrong type":   {"account", "application/json", `{"Amount":"` + canary + `"}`, `: field "Amount" at offset`},
-		"no object":    {"account", "application/json", `"` + canary + `"`, `: field "" at offset`},
-		"deep":         {"account", "application/json", `{"Inner":{"Limits":{"` + canary + `":"x"}}}`, `: field "Inner.Limits`},
-		"no time":      {"account", "application/json", `{"At":"` + canary + `"}`, ""},
-		"own decoder":  {"picky", "application/json", `"` + canary + `"`, ""},
-		"content type": {"account", "image/png", canary, ": no codec for this content type"},
+		"no JSON":        {"account", "application/json", canary, ": bad JSON at offset 1"},
+		"cut":            {"account", "application/json", `{"Name":"` + canary, ": bad JSON at offset"},
+		"empty":          {"account", "application/json", "", ": bad JSON at offset 0"},
+		"wrong type":     {"account", "application/json", `{"Amount":"` + canary + `"}`, `: field "Amount" at offset`},
+		"no object":      {"account", "application/json", `"` + canary + `"`, `: field "" at offset`},
+		"deep":           {"account", "application/json", `{"Inner":{"Limits":{"` + canary + `":"x"}}}`, `: field "Inner.Limits" at offset`},
+		"deep in a list": {"account", "application/json", `{"Lines":[{},{"Price":{"cents":"` + canary + `"}}]}`, `Price.cents" at offset`},
+		"no time":        {"account", "application/json", `{"At":"` + canary + `"}`, ""},
+		"own decoder":    {"picky", "application/json", `"` + canary + `"`, ""},
+		"content type":   {"account", "image/png", canary, ": no codec for this content type"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

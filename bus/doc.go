@@ -47,9 +47,10 @@
 // there are workers.
 //
 // Room: what a group has in hand is bounded by [InFlight], but for deliveries that
-// wait for room in the channel: others have to be received to make that room. A
-// Publish outside of handlers waits while the channel has no room, until its context
-// ends or the Bus does; its error says who is behind: [event.FullError].
+// wait for room in the channel, and those behind them in their key: others have to be
+// received to make that room. A Publish outside of handlers waits while the channel
+// has no room, until its context ends or the Bus does; its error says who is behind:
+// [event.FullError].
 //
 // # What is not promised
 //
@@ -58,7 +59,8 @@
 //   - Order for an event that is driven again: it comes when it is driven.
 //   - Order of a key when the handlers of the group are [Unordered].
 //   - Time: a delayed event or a retry comes no earlier than it is due, and may come
-//     later.
+//     later. But a retry that was given back comes after the longest delay that the
+//     channel can keep ([event.Guarantees].MaxRetry), when that is shorter.
 //   - Publishes that begin, or still wait, when the Bus is drained or shut down: they
 //     return [event.ErrClosed]. One that was late may be written all the same; its
 //     [event.ProduceFailure] says so.
@@ -129,6 +131,17 @@
 // [Bus.Drain] first refuses publishes from outside and waits until everything that is
 // owed to the groups of this Bus is settled, retries and delayed events included.
 // Whoever published with nil before is waited for.
+//
+// # What is logged
+//
+// [Config].Logger is told when a group waits, at most once a minute for each reason,
+// and what an engine says that it tries again. Nothing of an event is logged but its
+// id, and never the text of a handler's error or panic, which may quote the event.
+// That text is kept in the [event.Cause] of a dead letter, as far as
+// [event.MaxCauseText] goes, and goes as it is to middlewares, to the functions of
+// [event.OnOutcome] and to the [AttemptHook]. A catalog's error is kept likewise. A
+// [DecodeError] doesn't quote the data; a [PanicError] quotes its value only when that
+// is an error or a string.
 //
 // # Goroutines
 //

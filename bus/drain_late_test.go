@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/leat-go/leat/bus"
 	"github.com/leat-go/leat/bus/memory"
@@ -67,7 +68,14 @@ func (c *lateChannel) open() {
 		c.opened = true
 		close(c.enter)
 		<-c.done
+		synctest.Wait() // the publisher is let go, if nothing holds it
 	}
+}
+
+// Consumer returns one that takes its time, so that a shutdown would come first.
+func (c *lateChannel) Consumer(ctx context.Context, s event.Subscription) (event.Consumer, error) {
+	mc, err := c.Channel.Consumer(ctx, s)
+	return receiver{mc, func(*event.Delivery) { time.Sleep(time.Millisecond) }}, err // virtual
 }
 
 func (c *lateChannel) Producer(ctx context.Context, topic string) (event.Producer, error) {
@@ -85,5 +93,5 @@ func (p lateProducer) Produce(ctx context.Context, events ...event.Event) error 
 	close(p.c.entered)
 	<-p.c.enter
 	defer close(p.c.done)
-	return p.Producer.Produce(ctx, events...)
+	return p.Producer.Produce(context.WithoutCancel(ctx), events...) // the end of the wait comes too late for the write
 }

@@ -18,7 +18,7 @@ import (
 func TestDrainWaitsForAll(t *testing.T) {
 	inBubble(t, bus.Config{}, func(b *bus.Bus) {
 		bus.Subscribe(b, "g", func(ctx context.Context, j Job) error {
-			if err := b.Publish(ctx, out{j.N}); err != nil {
+			if err := b.Publish(ctx, out(j)); err != nil {
 				t.Error(err)
 			}
 			if info, _ := event.FromContext(ctx); info.Failures == 0 {

@@ -51,7 +51,7 @@ func (g *group) waitRoom() (room int, open bool) {
 			return 0, false
 		case g.paused:
 		case g.crowded():
-			if g.gives.GivesBack && g.blockedRuns() > 0 {
+			if g.canGiveBack() && g.blockedRuns() > 0 {
 				g.mu.Unlock()
 				return 0, true
 			}
@@ -114,7 +114,7 @@ func (g *group) waitClosing() {
 	g.mu.Lock()
 	closing := g.closing
 	if !closing {
-		g.problem = event.ErrClosed
+		g.receiving = problem{err: event.ErrClosed}
 	}
 	g.mu.Unlock()
 	if !closing {
@@ -154,11 +154,14 @@ func (g *group) accept(ds []event.Delivery, full bool) {
 		}
 		if front := g.lineUp(it); front == it {
 			g.makeReady(it)
+		} else if front.aside > 0 && front.heapIndex > 0 {
+			front.aside++
+			g.aside++
 		} else {
 			g.joinBehind(it, front)
 		}
 	}
-	g.problem = nil
+	g.receiving = problem{}
 	g.mu.Unlock()
 	signal(g.wake)
 }
@@ -171,6 +174,9 @@ func (g *group) lineUp(it *item) *item {
 	}
 	return g.keys.add(it)
 }
+
+// canGiveBack reports whether the channel takes deliveries back until a time.
+func (g *group) canGiveBack() bool { return g.gives.GivesBack && g.gives.MaxRetry != 0 }
 
 // crowded reports whether ¾ of the window waits for retries. mu is held.
 func (g *group) crowded() bool {
@@ -194,7 +200,7 @@ func (g *group) blocked() int {
 func (g *group) blockedRuns() int {
 	n := 0
 	for _, it := range g.held {
-		if it.step == stepRun && !it.aside && !owesBehind(it) {
+		if it.step == stepRun && it.aside == 0 && !owesBehind(it) {
 			n++
 		}
 	}
@@ -272,7 +278,7 @@ func (g *group) pickKeys(all bool) (fronts []*item, back []event.Settlement) {
 		if !all && blocked*2 <= g.limit {
 			break
 		}
-		if it.step != stepRun || !all && (it.aside || owesBehind(it)) {
+		if it.step != stepRun || !all && (it.aside > 0 || owesBehind(it)) {
 			continue
 		}
 		g.unhold(it)

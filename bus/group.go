@@ -52,7 +52,7 @@ type group struct {
 	gatherings []*gathering // of the batch handlers
 	pending    []*item      // decided, to be settled
 	inHand     int
-	aside      int  // of these, held for want of room
+	aside      int  // of these, held for want of room, and behind such
 	window     int  // most in hand now
 	idle       int  // workers without work
 	starved    bool // a worker ran out of work since the last Receive
@@ -63,9 +63,10 @@ type group struct {
 	closing    bool
 	stopped    bool
 	receive    context.CancelFunc // of the Receive that runs
-	problem    error
-	taken      uint64 // deliveries so far
-	settling   int    // tries of the settlements that don't reach the channel
+	receiving  problem            // what kept the engine from receiving
+	unsettled  error              // what keeps settlements from the channel
+	taken      uint64             // deliveries so far
+	settling   int                // tries of the settlements that don't reach the channel
 
 	latest     *handler // of handlers, by type
 	latestType string
@@ -238,7 +239,7 @@ func (g *group) run(ctx context.Context) {
 	})
 	g.running.Go(g.keepLoop)
 	for range g.workers {
-		g.running.Go(g.workLoop)
+		g.running.Go(func() { g.workLoop(nil, actNone) })
 	}
 }
 
@@ -264,7 +265,7 @@ func (g *group) pause(paused bool) {
 func (g *group) onError(err error) {
 	g.b.log.Warn("bus: channel", "group", g.wire, "error", err)
 	g.mu.Lock()
-	g.problem = err
+	g.receiving = problem{err, time.Now()}
 	g.mu.Unlock()
 }
 
@@ -272,10 +273,32 @@ func (g *group) onError(err error) {
 func (g *group) trouble() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.problem == nil {
+	err := g.unsettled
+	if err == nil {
+		err = g.receiving.current()
+	}
+	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("bus: group %q: %w", g.name, g.problem)
+	return fmt.Errorf("bus: group %q: %w", g.name, err)
+}
+
+// problem is an error that the engine told, and when it did.
+type problem struct {
+	err error
+	at  time.Time
+}
+
+// troubleLasts is how long after an error of the engine, which goes on trying, a
+// group without deliveries counts as not ready.
+const troubleLasts = 30 * time.Second
+
+// current returns the error as long as it says something about now.
+func (p problem) current() error {
+	if errors.Is(p.err, event.ErrClosed) || time.Since(p.at) < troubleLasts {
+		return p.err
+	}
+	return nil
 }
 
 // warnEvery is how often the log tells at most that a group waits for one reason.
@@ -295,7 +318,9 @@ func (g *group) stall(why StallReason, err error) {
 	if !news {
 		return
 	}
-	if warn {
+	if warn && why == StallBefore { // the error is the application's
+		g.b.log.Warn("bus: group waits", "group", g.wire, "reason", string(why))
+	} else if warn {
 		g.b.log.Warn("bus: group waits", "group", g.wire, "reason", string(why), "error", err)
 	}
 	g.b.hooks.stalled(Stall{Group: g.name, Reason: why, Err: err})

@@ -8,18 +8,17 @@ type heldHeap []*item
 // putHeld lets an item wait until it is due. mu is held.
 func (g *group) putHeld(it *item) {
 	heap.Push(&g.held, it)
-	if it.aside {
-		g.aside++
+	if it.roomless {
+		it.aside = line(it)
+		g.aside += it.aside
 	}
 }
 
 // unhold takes an item out before or when it is due. mu is held.
 func (g *group) unhold(it *item) {
 	heap.Remove(&g.held, it.heapIndex-1)
-	if it.aside {
-		g.aside--
-		it.aside = false
-	}
+	g.aside -= it.aside
+	it.aside, it.roomless = 0, false
 }
 
 // Len and the others are heap.Interface.

@@ -20,7 +20,7 @@ func start(t *testing.T, b *bus.Bus) {
 	t.Cleanup(func() {
 		ended, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 		cancel()
-		_ = b.Shutdown(ended) //nolint:errcheck // tests of the shutdown look at it themselves
+		_ = b.Shutdown(ended) // tests of the shutdown look at its error themselves
 	})
 }
 

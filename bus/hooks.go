@@ -42,8 +42,9 @@ type AttemptEnd struct {
 	Took    time.Duration
 }
 
-// SettleHook is told about every delivery that was settled, or whose settlement
-// was refused.
+// SettleHook is told about every delivery that was settled or given back, or whose
+// settlement was refused; not about those that go back with the consumer when the Bus
+// is shut down.
 type SettleHook interface {
 	OnSettle(s Settled)
 }
@@ -55,7 +56,7 @@ type Settled struct {
 	Event event.Event
 	Kind  event.SettleKind
 	Cause *event.Cause // of a dead letter
-	Err   error        // the channel refused it: the event comes again
+	Err   error        // the channel refused it: the event comes again, or the settlement when the dead letters are full
 }
 
 // SkipHook is told about events of types that a group has no handler for.
@@ -85,6 +86,7 @@ const (
 	StallRoom    StallReason = "room"    // what a handler published finds no room in the channel
 	StallDead    StallReason = "dead"    // the dead letters are full
 	StallSettle  StallReason = "settle"  // settlements don't reach the channel
+	StallBefore  StallReason = "before"  // a function that runs before the settlement fails
 	StallProduce StallReason = "produce" // what a handler published doesn't reach the channel
 )
 

@@ -35,7 +35,8 @@ type item struct {
 	retryAt   time.Time // of the next attempt, when the outcome is a retry
 	released  bool      // that retry is not ours: the shutdown gives the delivery back
 	due       time.Time // when held
-	aside     bool      // held for want of room in the channel: it doesn't count for the window
+	roomless  bool      // to be held for want of room in the channel
+	aside     int       // held so: how many, itself and those behind it, don't count for the window
 	heapIndex int       // in the heap of held items, from 1
 
 	batch *members // that it leads
@@ -77,7 +78,7 @@ func (g *group) release(it *item) {
 // reset prepares an item for another delivery. Most were just handled: then only
 // what keeps memory alive, and what the next one relies on, has to be cleared.
 func (it *item) reset() {
-	if it.failures > 0 || it.tries > 0 || it.released || it.aside ||
+	if it.failures > 0 || it.tries > 0 || it.released || it.roomless ||
 		it.outcome.Err != nil || it.settlement.Cause != nil || it.d.Err != nil {
 		*it = item{}
 		return
@@ -141,8 +142,8 @@ func (g *group) passTo(front *item) {
 }
 
 // room returns how many more deliveries the window has room for. What waits for room
-// in the channel doesn't count: that room can come only from deliveries that are
-// still to be received. mu is held.
+// in the channel doesn't count, nor what is behind it: that room can come only from
+// deliveries that are still to be received. mu is held.
 func (g *group) room() int { return g.window - g.inHand + g.aside }
 
 // roomMade wakes the fetcher when it is worth it. mu is held.
@@ -154,7 +155,7 @@ func (g *group) roomMade() {
 	switch {
 	case room >= max(1, g.window/4), room > 0 && starving:
 	case starving && g.idle > 0 && g.window < g.limit: // to widen the window
-	case g.gives.GivesBack && g.crowded(): // to give keys back
+	case g.canGiveBack() && g.crowded(): // to give keys back
 	case g.stuck(): // to tell so
 	case g.gathered() && g.standsStill(): // to let it go on
 	default:

@@ -100,7 +100,7 @@ func (g *group) settle(batch []*item, settlements []event.Settlement) []event.Se
 		g.tellSettled(batch, some)
 	}
 	g.mu.Lock()
-	g.settling, g.problem = 0, nil
+	g.settling, g.unsettled = 0, nil
 	if some == nil || len(some.Failed) < len(batch) {
 		g.stalled = "" // something was settled
 	}
@@ -135,7 +135,7 @@ func (g *group) settleLater(batch []*item, err error) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.problem = err
+	g.unsettled = err
 	if g.stopped || errors.Is(err, event.ErrClosed) { // nobody is there to settle with
 		for _, it := range batch {
 			g.complete(it)

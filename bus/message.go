@@ -161,8 +161,8 @@ func kebab(name string) string {
 	return sb.String()
 }
 
-// maxName is the longest name of a topic, group or app: the longest that Kafka
-// takes (249 bytes) leaves room for "{topic}.{group}.dead".
+// maxName is the longest name of a topic, group or app. Engines whose brokers take
+// less for the names that they make of these refuse them at start.
 const maxName = 100
 
 // checkName refuses names that brokers refuse: empty, long, or with other bytes

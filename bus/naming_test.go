@@ -20,7 +20,7 @@ type (
 	A             struct{}
 	AB            struct{}
 	ABc           struct{}
-	Order_Shipped struct{} //nolint:revive // the name is what is tested
+	Order_Shipped struct{} //nolint:staticcheck // the name is what is tested
 	order         struct{}
 	Page2Of10     struct{}
 	Amount        int
@@ -109,7 +109,7 @@ type longTopic struct{}
 
 func (longTopic) EventTopic() string { return strings.Repeat("x", 101) }
 
-type größe struct{}
+type größe struct{} //nolint:asciicheck // the name is what is tested
 
 func TestTypesWithoutAName(t *testing.T) {
 	refusedType[struct{ N int }](t, "no name of its own")
@@ -135,7 +135,7 @@ func TestTwoTypesWithOneName(t *testing.T) {
 		type Clash struct{}
 		return typeOf[Clash](t, b)
 	}
-	if first() != "clash" || first() != "clash" {
+	if one, two := first(), first(); one != "clash" || two != one {
 		t.Error("the first type doesn't keep its name")
 	}
 	type Clash struct{}

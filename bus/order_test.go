@@ -17,7 +17,6 @@ import (
 type keeping struct {
 	t       *testing.T
 	runs    tally
-	done    tally
 	running map[string]int // by key
 	next    map[string]int
 	together,
@@ -190,6 +189,7 @@ func TestFailingKeyWaits(t *testing.T) {
 					publish(t, b, Step{"bad", n}, bus.Topic("a"))
 					publish(t, b, Step{"good", n}, bus.Topic("a"))
 				}
+				synctest.Wait()
 				publish(t, b, Step{"bad", 9}, bus.Topic("b"))
 				synctest.Wait()
 				for _, s := range runs.names() {

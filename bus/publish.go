@@ -55,20 +55,32 @@ func (b *Bus) PublishAll(ctx context.Context, vs ...any) error {
 		return err
 	}
 	out := b.outbox(ctx, false)
+	if out != nil {
+		return addAll(ctx, out, batches)
+	}
 	failed := &event.ProduceError{}
 	for _, batch := range batches {
-		if out != nil {
-			if err := out.Add(ctx, batch.topic, batch.events...); err != nil {
-				return err
-			}
-			continue
-		}
 		if err := b.sendFrom(ctx, batch.topic, batch.events); err != nil {
 			failed.Failed = append(failed.Failed, batch.failures(err)...)
 		}
 	}
 	if len(failed.Failed) > 0 {
 		return failed
+	}
+	return nil
+}
+
+// addAll collects batches: all of them, or none when something could never be sent.
+func addAll(ctx context.Context, out event.Outbox, batches []*batch) error {
+	for _, batch := range batches {
+		if err := sendable(batch.topic, batch.events); err != nil {
+			return err
+		}
+	}
+	for _, batch := range batches {
+		if err := out.Add(ctx, batch.topic, batch.events...); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -277,8 +289,10 @@ func (b *Bus) sendFrom(ctx context.Context, topic string, events []event.Event) 
 	late := &event.ProduceError{}
 	for i, e := range events {
 		f := event.ProduceFailure{Index: i, ID: e.ID(), Err: event.ErrClosed, Maybe: true}
-		if partly && failureAt(some, i) != nil {
-			f.Err = failureAt(some, i)
+		if partly {
+			if own := failureOf(some, i); own != nil {
+				f = *own
+			}
 		}
 		late.Failed = append(late.Failed, f)
 	}
@@ -308,16 +322,20 @@ func (b *Bus) tellPublished(ctx context.Context, topic, group string, events []e
 	for i, e := range events {
 		p := Published{Topic: topic, Event: e, Group: group, Err: err}
 		if some != nil {
-			p.Err = failureAt(some, i)
+			p.Err = nil
+			if f := failureOf(some, i); f != nil {
+				p.Err = f.Err
+			}
 		}
 		b.hooks.published(ctx, p)
 	}
 }
 
-func failureAt(err *event.ProduceError, i int) error {
-	for _, f := range err.Failed {
-		if f.Index == i {
-			return f.Err
+// failureOf returns what err says about the i-th event, or nil.
+func failureOf(err *event.ProduceError, i int) *event.ProduceFailure {
+	for j := range err.Failed {
+		if f := &err.Failed[j]; f.Index == i {
+			return f
 		}
 	}
 	return nil

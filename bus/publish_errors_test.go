@@ -45,9 +45,8 @@ func TestIndexesOfPublishAll(t *testing.T) {
 				bus.Subscribe(b, "g", func(_ context.Context, j Job) error { got = append(got, fmt.Sprint(j.N)); return nil })
 				start(t, b)
 				err := b.PublishAll(t.Context(), Job{0}, out{1}, OrderPlaced{}, out{3}, Job{4}, out{5})
-				var some *event.ProduceError
 				var failed []string
-				if errors.As(err, &some) {
+				if some, ok := errors.AsType[*event.ProduceError](err); ok {
 					for _, f := range some.Failed {
 						failed = append(failed, fmt.Sprintf("%d %v %v", f.Index, f.Err, f.Maybe))
 						if i := slices.IndexFunc(w.published, func(p bus.Published) bool { return p.Event.ID() == f.ID }); i < 0 || w.published[i].Topic != "out" {

@@ -2,6 +2,7 @@ package bus_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/leat-go/leat/bus"
 	"github.com/leat-go/leat/bus/memory"
+	"github.com/leat-go/leat/event"
 )
 
 // Ping is handled on topic a and answered on topic b, Pong the other way round.
@@ -138,5 +140,117 @@ func requireLittleOver(t *testing.T, ch *memory.Channel) {
 	t.Helper()
 	if over := ch.HighestOverBound(); over > memory.MaxOverBound {
 		t.Errorf("%d events over bound and reserve, at most %d are allowed", over, memory.MaxOverBound)
+	}
+}
+
+// Root and Leaf are on one topic.
+type Root struct{ N int }
+
+type Leaf struct{ Root, N int }
+
+func (Root) EventTopic() string { return "trees" }
+func (Leaf) EventTopic() string { return "trees" }
+
+// What is behind a delivery that waits for room, in its key, keeps others out of the
+// window no more than that delivery does: the room comes from the leaves, which are
+// received after every root of the one key.
+func TestLinesThatWaitForRoomLeaveTheWindowToOthers(t *testing.T) {
+	for _, inFlight := range []int{1, 8, 200} {
+		for _, keys := range []int{1, 3, 64} {
+			t.Run(fmt.Sprintf("%d in flight, %d keys", inFlight, keys), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					const roots = 128
+					var runs tally
+					last := make(map[int]int)
+					ch := memory.New(memory.Capacity(64))
+					b := bus.New(bus.Config{Channel: ch})
+					bus.Subscribe(b, "tree", func(ctx context.Context, r Root) error {
+						runs.add(fmt.Sprintf("root %d", r.N))
+						return b.PublishAll(ctx, Leaf{r.N, 1}, Leaf{r.N, 2})
+					}, bus.InFlight(inFlight), bus.Workers(1))
+					bus.Subscribe(b, "tree", func(_ context.Context, l Leaf) error {
+						runs.add(fmt.Sprint(l))
+						return nil
+					})
+					start(t, b)
+					for n := range roots {
+						publish(t, b, Root{n + 1}, bus.Key(fmt.Sprint(n%keys)))
+					}
+					drain(t, b)
+					if runs.total() != 3*roots || len(runs.count) != 3*roots {
+						t.Errorf("%d runs of %d events, want %d of each", runs.total(), len(runs.count), 3*roots)
+					}
+					for _, name := range runs.names() {
+						var n int
+						if _, err := fmt.Sscanf(name, "root %d", &n); err != nil {
+							continue
+						}
+						if n < last[n%keys] {
+							t.Fatalf("root %d after root %d of the same key", n, last[n%keys])
+						}
+						last[n%keys] = n
+					}
+					requireLittleOver(t, ch)
+				})
+			})
+		}
+	}
+}
+
+// Trees that can't come to their end within the bounds, since those of one key have
+// to be handled in order or a handler publishes much at once, go over them rather
+// than hang, and that is told.
+func TestTreesThatNeedMoreThanTheBounds(t *testing.T) {
+	for name, c := range map[string]struct {
+		capacity, roots, keys, fan, depth, workers int
+	}{
+		"a key":           {64, 100, 1, 2, 6, 4},
+		"keys":            {16, 40, 7, 2, 5, 4},
+		"keys, 1 worker":  {16, 40, 7, 2, 5, 1},
+		"much at once":    {4, 5, 0, 16, 2, 4},
+		"much, in a key":  {4, 5, 1, 16, 2, 4},
+		"more than a few": {20, 40, 0, 20, 2, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var runs tally
+				told := 0
+				ch := memory.New(memory.Capacity(c.capacity), memory.OnOverBound(func(_ string, over int) { told = max(told, over) }))
+				b := bus.New(bus.Config{Channel: ch})
+				bus.Subscribe(b, "tree", func(ctx context.Context, n Branch) error {
+					runs.add(n.Path)
+					if n.Depth == c.depth {
+						return nil
+					}
+					cause, _ := event.FromContext(ctx)
+					var err error
+					for i := range c.fan {
+						child := Branch{fmt.Sprint(n.Path, ".", i), n.Depth + 1}
+						err = errors.Join(err, b.Publish(ctx, child, bus.Key(cause.Event.Key())))
+					}
+					return err
+				}, bus.Workers(c.workers))
+				start(t, b)
+				for i := range c.roots {
+					key := ""
+					if c.keys > 0 {
+						key = fmt.Sprint(i % c.keys)
+					}
+					publish(t, b, Branch{Path: fmt.Sprint(i)}, bus.Key(key))
+				}
+				drain(t, b)
+				want, level := 0, c.roots
+				for range c.depth + 1 {
+					want += level
+					level *= c.fan
+				}
+				if runs.total() != want || len(runs.count) != want {
+					t.Errorf("%d runs of %d events, want %d of each", runs.total(), len(runs.count), want)
+				}
+				if over := ch.HighestOverBound(); over <= memory.MaxOverBound || over != told {
+					t.Errorf("%d events over bound and reserve, told %d", over, told)
+				}
+			})
+		})
 	}
 }

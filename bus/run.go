@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/leat-go/leat/event"
@@ -57,13 +58,8 @@ var errOver = errors.New("bus: publish under the context of a handler that has r
 
 // Add collects events; it refuses those that could never be sent.
 func (r *run) Add(_ context.Context, topic string, events ...event.Event) error {
-	if err := checkName("topic", topic); err != nil {
+	if err := sendable(topic, events); err != nil {
 		return err
-	}
-	for _, e := range events {
-		if err := e.Validate(); err != nil {
-			return err
-		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -75,6 +71,19 @@ func (r *run) Add(_ context.Context, topic string, events ...event.Event) error 
 		return nil
 	}
 	r.collected = append(r.collected, outgoing{topic, append([]event.Event(nil), events...)})
+	return nil
+}
+
+// sendable returns why events can never be sent, or nil.
+func sendable(topic string, events []event.Event) error {
+	if err := checkName("topic", topic); err != nil {
+		return err
+	}
+	for _, e := range events {
+		if err := e.Validate(); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -103,6 +112,21 @@ func (r *run) produce(ctx context.Context) error {
 	return nil
 }
 
+// runAfter runs the functions after the settlement. One that panics is the
+// application's loss, not the process's.
+func (r *run) runAfter(o event.Outcome) {
+	for after := true; after; _, after = r.Watched() {
+		var err error
+		func() {
+			defer recovered(&err)
+			r.RunAfter(r.detached(), o)
+		}()
+		if err != nil {
+			r.h.g.b.log.Error("bus: a function after the settlement panicked", "handler", r.h.name)
+		}
+	}
+}
+
 // remaining returns the events that err says were not accepted, in order.
 func remaining(events []event.Event, err error) []event.Event {
 	some, ok := errors.AsType[*event.ProduceError](err)
@@ -118,12 +142,9 @@ func remaining(events []event.Event, err error) []event.Event {
 
 // refused reports whether err names an event that no repetition will send.
 func refused(err error) bool {
-	if some, ok := errors.AsType[*event.ProduceError](err); ok {
-		for _, f := range some.Failed {
-			if f.Final() {
-				return true
-			}
-		}
+	some, ok := errors.AsType[*event.ProduceError](err)
+	if !ok { // nothing was accepted
+		return event.ProduceFailure{Err: err}.Final()
 	}
-	return false
+	return slices.ContainsFunc(some.Failed, event.ProduceFailure.Final)
 }

@@ -23,7 +23,8 @@ type closing struct {
 // Config.CancelGrace to return; what succeeded is acknowledged, the rest goes back
 // and is not counted as a failure. Then the channel is closed, unless
 // Config.KeepChannel. Shutdown returns by then whatever still runs, with an error
-// if something does. Later calls wait for the first and return its error.
+// if something does. A Start that is at work may come to its end until ctx ends, and
+// is cancelled then. Later calls wait for the first and return its error.
 func (b *Bus) Shutdown(ctx context.Context) error {
 	c, first := b.beginClosing()
 	if first {

@@ -152,6 +152,44 @@ func TestShutdownLeavesStuckHandlersBehind(t *testing.T) {
 	}
 }
 
+// deaf doesn't end its Receive.
+type deaf struct {
+	event.Consumer
+
+	gate chan struct{}
+}
+
+func (d deaf) Receive(context.Context, []event.Delivery) (int, error) {
+	<-d.gate
+	return 0, event.ErrClosed
+}
+
+// Nor does Shutdown wait for an engine that doesn't end.
+func TestShutdownLeavesADeafEngineBehind(t *testing.T) {
+	for _, patient := range []time.Duration{0, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			gate := make(chan struct{})
+			a := &altered{Channel: memory.New(), consumer: func(_ event.Subscription, c event.Consumer) (event.Consumer, error) {
+				return deaf{c, gate}, nil
+			}}
+			b := bus.New(bus.Config{Channel: a})
+			bus.Subscribe(b, "g", handle[Job])
+			start(t, b)
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), patient)
+			defer cancel()
+			began := time.Now()
+			if err := b.Shutdown(ctx); err == nil || !strings.Contains(err.Error(), "handlers still run") {
+				t.Errorf("shutdown: %v", err)
+			}
+			if took := time.Since(began); took != patient+2*time.Second {
+				t.Errorf("shutdown took %v", took)
+			}
+			close(gate)
+		})
+	}
+}
+
 // Later calls wait for the first, each as long as its own context.
 func TestShutdownTwiceAtOnce(t *testing.T) {
 	inBubble(t, bus.Config{}, func(b *bus.Bus) {

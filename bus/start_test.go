@@ -259,7 +259,9 @@ func TestStartAgain(t *testing.T) {
 			}
 			return c, nil
 		}
-		b := bus.New(bus.Config{Channel: a})
+		wraps := 0
+		once := event.MiddlewareFunc(func(next event.Handler) event.Handler { wraps++; return next })
+		b := bus.New(bus.Config{Channel: a, Middleware: []event.Middleware{once}})
 		for _, g := range []string{"a", "b", "c"} {
 			bus.Subscribe(b, g, func(context.Context, OrderPlaced) error { runs.add(g); return nil })
 		}
@@ -279,6 +281,9 @@ func TestStartAgain(t *testing.T) {
 		drain(t, b)
 		if n := len(runs.count); n != 3 || runs.total() != 3 {
 			t.Errorf("%d runs in %d groups", runs.total(), n)
+		}
+		if wraps != 3 {
+			t.Errorf("3 handlers were wrapped %d times", wraps)
 		}
 	})
 }
@@ -341,6 +346,28 @@ func TestStartInTime(t *testing.T) {
 	})
 }
 
+// A consumer that was opened after all is closed when the time was up.
+func TestStartThatEndsTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		closed := 0
+		a := &altered{Channel: memory.New()}
+		a.consumer = func(_ event.Subscription, c event.Consumer) (event.Consumer, error) {
+			pass(time.Hour)
+			return closing{c, &closed}, nil
+		}
+		b := bus.New(bus.Config{Channel: a})
+		bus.Subscribe(b, "g", handle[OrderPlaced])
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := b.Start(ctx); !errors.Is(err, context.DeadlineExceeded) || closed != 1 {
+			t.Errorf("start: %v; the consumer was closed %d times", err, closed)
+		}
+		if err := b.Ready(); !errors.Is(err, bus.ErrNotStarted) {
+			t.Errorf("ready: %v", err)
+		}
+	})
+}
+
 // A Shutdown while Start is at work ends it, even when Start doesn't come to its
 // end by itself.
 func TestShutdownDuringStart(t *testing.T) {
@@ -398,12 +425,13 @@ func TestNotStarted(t *testing.T) {
 // A Start that doesn't heed its context comes too late: it closes what it opened.
 func TestShutdownWithoutWaitingForStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		closed := 0
 		entered, gate := make(chan struct{}), make(chan struct{})
 		a := &altered{Channel: memory.New()}
 		a.consumer = func(_ event.Subscription, c event.Consumer) (event.Consumer, error) {
 			close(entered)
 			<-gate
-			return c, nil
+			return closing{c, &closed}, nil
 		}
 		b := bus.New(bus.Config{Channel: a, KeepChannel: true})
 		bus.Subscribe(b, "g", handle[OrderPlaced])
@@ -419,9 +447,20 @@ func TestShutdownWithoutWaitingForStart(t *testing.T) {
 		if err := <-started; !errors.Is(err, event.ErrClosed) {
 			t.Errorf("start: %v, want ErrClosed", err)
 		}
-		groups, err := a.Groups(t.Context(), "order-placed")
-		if err != nil || len(groups) != 1 || groups[0].Members != 0 {
-			t.Errorf("groups %v, error %v", groups, err)
+		if closed != 1 {
+			t.Errorf("the consumer was closed %d times", closed)
 		}
 	})
+}
+
+// closing counts how often a consumer is closed.
+type closing struct {
+	event.Consumer
+
+	n *int
+}
+
+func (c closing) Close(ctx context.Context) error {
+	*c.n++
+	return c.Consumer.Close(ctx)
 }

@@ -155,8 +155,8 @@ func TestNothingSecretIsLogged(t *testing.T) {
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
 				defer cancel()
-				_ = a.Quiet(ctx) //nolint:errcheck // some never come to an end
-				_ = b.Drain(ctx) //nolint:errcheck // some never come to an end
+				_ = a.Quiet(ctx) // some never come to an end
+				_ = b.Drain(ctx)
 				if s := strings.ReplaceAll(log.String(), `"reason":"`, "reason="); strings.Contains(s, canary) || !strings.Contains(s, c.logs) {
 					t.Errorf("log:\n%s", s)
 				}
@@ -200,8 +200,13 @@ func TestTextOfAHandlersError(t *testing.T) {
 		if c := letter(t, b, "deep").Cause; len(c.Stack) > event.MaxCauseStack || len(c.Stack) < event.MaxCauseStack/2 {
 			t.Errorf("%d bytes of stack", len(c.Stack))
 		}
+		for _, s := range w.settled {
+			if len(s.Cause.Text) > event.MaxCauseText || len(s.Cause.Stack) > event.MaxCauseStack {
+				t.Errorf("the hook was told %d bytes of text and %d of stack", len(s.Cause.Text), len(s.Cause.Stack))
+			}
+		}
 		for _, a := range w.attempts {
-			if a.Group == "g" && a.Err != long {
+			if a.Group == "g" && !errors.Is(a.Err, long) {
 				t.Errorf("the hook was told %v", a.Err)
 			}
 		}

@@ -32,7 +32,7 @@ func (a *answers) handle(ctx context.Context, _ OrderPlaced) error {
 	if i < 0 {
 		return nil
 	}
-	if p, ok := a.give[i].(panicking); ok {
+	if p := (panicking{}); errors.As(a.give[i], &p) {
 		panic(p.value)
 	}
 	return a.give[i]
@@ -70,6 +70,8 @@ func TestVerdicts(t *testing.T) {
 		"permanent after errors": {give: []error{errBoom, errBoom, event.Permanent(errBoom)}, runs: 3, kinds: "dead", outcomes: "retried retried dead", code: "permanent", text: "permanent: boom", failures: 3},
 		"retry after counts":     {give: []error{event.RetryAfter(time.Hour, errBoom)}, opts: []bus.SubscribeOption{three}, runs: 3, kinds: "dead", outcomes: "retried retried dead", code: "handler", text: "retry after 1h0m0s: boom", failures: 3},
 		"postpone doesn't count": {give: append(many(event.Postpone(time.Hour, errBoom), 20), nil), opts: []bus.SubscribeOption{three}, runs: 21, kinds: "ack", outcomes: strings.Repeat("retried ", 20) + "acked"},
+		"full, but for good":     {give: []error{event.Permanent(fmt.Errorf("publish: %w", event.ErrFull))}, runs: 1, kinds: "dead", outcomes: "dead", code: "permanent", text: "permanent: publish: " + event.ErrFull.Error(), failures: 1},
+		"full, but later":        {give: []error{event.Postpone(time.Hour, fmt.Errorf("publish: %w", event.ErrFull)), nil}, runs: 2, kinds: "ack", outcomes: "retried acked"},
 		"full doesn't count":     {give: append(many(fmt.Errorf("publish: %w", event.ErrFull), 20), nil), opts: []bus.SubscribeOption{three}, runs: 21, kinds: "ack", outcomes: strings.Repeat("retried ", 20) + "acked"},
 		"reject":                 {give: []error{event.Reject(errBoom)}, runs: 1, kinds: "ack", outcomes: "rejected"},
 		"reject with a code":     {give: []error{event.Reject(errSold)}, runs: 1, kinds: "ack", outcomes: "rejected"},
@@ -154,7 +156,7 @@ func requireDeath(t *testing.T, dead []event.DeadLetter, code, text string, atte
 func TestBackoff(t *testing.T) {
 	const rounds = 200
 	limits := []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second, 10 * time.Second, 10 * time.Second}
-	var longest [5]time.Duration
+	var longest, shortest [5]time.Duration
 	for range rounds {
 		a := answers{give: append(many(errBoom, len(limits)), nil)}
 		inBubble(t, bus.Config{}, func(b *bus.Bus) {
@@ -169,11 +171,14 @@ func TestBackoff(t *testing.T) {
 				t.Fatalf("wait %d is %v, at most %v is allowed", i+1, wait, limit)
 			}
 			longest[i] = max(longest[i], wait)
+			if shortest[i] == 0 || wait < shortest[i] {
+				shortest[i] = wait
+			}
 		}
 	}
 	for i, limit := range limits { // that none of 200 comes near happens once in 10⁹ times
-		if longest[i] < limit*9/10 {
-			t.Errorf("wait %d was at most %v, want up to %v", i+1, longest[i], limit)
+		if longest[i] < limit*9/10 || shortest[i] > limit/10 {
+			t.Errorf("wait %d was between %v and %v, want all up to %v", i+1, shortest[i], longest[i], limit)
 		}
 	}
 }
@@ -182,7 +187,7 @@ func TestDefaultBackoff(t *testing.T) {
 	for range 20 {
 		a := answers{give: []error{errBoom}}
 		inBubble(t, bus.Config{}, func(b *bus.Bus) {
-			bus.Subscribe(b, "g", a.handle)
+			bus.Subscribe(b, "g", a.handle, bus.Retry(bus.Backoff{Attempts: 20}))
 		}, func(t *testing.T, b *bus.Bus, ch *memory.Channel) {
 			publish(t, b, OrderPlaced{})
 			quiet(t, ch)
@@ -286,7 +291,7 @@ func TestPanics(t *testing.T) {
 	}, func(t *testing.T, b *bus.Bus, ch *memory.Channel) {
 		publish(t, b, OrderPlaced{})
 		quiet(t, ch)
-		if seen == nil || seen.Value != error(errBoom) || !strings.Contains(string(seen.Stack), "TestPanics") || !errors.Is(seen, errBoom) {
+		if seen == nil || seen.Value == nil || !strings.Contains(string(seen.Stack), "TestPanics") || !errors.Is(seen, errBoom) {
 			t.Errorf("the middleware saw %v", seen)
 		}
 		if c := letter(t, b, "handler").Cause; c.Code != "panic" || !strings.Contains(c.Stack, "TestPanics") {

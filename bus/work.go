@@ -32,12 +32,17 @@ type worker struct {
 
 // workLoop takes one item at a time, so that a finished one never waits behind the
 // next handler.
-func (g *group) workLoop() {
+func (g *group) workLoop(it *item, act action) {
 	w := worker{g: g}
-	var it *item
-	act := actNone
+	ended := false
+	defer func() {
+		if !ended { // a handler ended the goroutine, as t.FailNow does
+			g.running.Go(func() { g.workLoop(it, g.exited(it)) })
+		}
+	}()
 	for {
 		if it = g.exchange(it, act); it == nil {
+			ended = true
 			return
 		}
 		if it.batch != nil {
@@ -46,6 +51,22 @@ func (g *group) workLoop() {
 			continue
 		}
 		act = w.work(it)
+	}
+}
+
+var errExited = errors.New("bus: the handler called runtime.Goexit")
+
+// exited decides about an item whose handler, or a function of whose outcome, ended
+// the goroutine.
+func (g *group) exited(it *item) action {
+	switch {
+	case it.step == stepAfter:
+		return actDone
+	case it.run.over:
+		g.holdFor(it, stepBefore)
+		return actHold
+	default:
+		return g.decide(it, errExited)
 	}
 }
 
@@ -128,7 +149,7 @@ func (g *group) hold(it *item) {
 func (w *worker) work(it *item) action {
 	switch it.step {
 	case stepAfter:
-		it.run.RunAfter(it.run.detached(), it.outcome)
+		it.run.runAfter(it.outcome)
 		return actDone
 	case stepProduce, stepBefore:
 		ctx, ok := w.g.consumer.Begin(it.d.Token)

@@ -90,7 +90,7 @@ type Subscription struct {
 	Group       string
 	Topics      []string
 	Types       []string      // a hint for filters of the broker; empty: all
-	InFlight    int           // most deliveries in hand, but for those held after an [ErrFull]; 0: the engine's choice
+	InFlight    int           // most deliveries in hand; no bound while some are held after an [ErrFull]; 0: the engine's choice
 	Grace       time.Duration // how long begun deliveries may go on when they are revoked
 	CancelGrace time.Duration // how long Close waits for deliveries that it cancelled
 	From        Start         // where a new group starts

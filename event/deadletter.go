@@ -22,8 +22,8 @@ type Cause struct {
 	Handler       string // name of the handler: group and type; as long as Code
 	Attempts      int
 	Failures      int
-	FirstFailedAt time.Time
-	Stack         string // of a panic; at most MaxCauseStack bytes
+	FirstFailedAt time.Time // as far as the member knows that gave up: at the latest then
+	Stack         string    // of a panic; at most MaxCauseStack bytes
 }
 
 // Bounded returns c with all strings cut to their bounds, never within a rune.

@@ -29,7 +29,8 @@ type Outcome struct {
 //
 // before runs once the outcome is decided and the collected events are out, ahead
 // of the settlement. When it returns an error the delivery is held and before
-// alone is tried again. after runs when the settlement was recorded. Both run at
+// alone is tried again. after runs when the settlement was recorded, or, when the
+// event is to be tried again, once that is decided. Both run at
 // least once: a crash between them and the settlement repeats the attempt.
 // Several registrations run in their order. Only the handler's goroutine may
 // call it. Outside a handler it returns [ErrNotHandling].
@@ -69,11 +70,13 @@ func (a *Attempt) RunBefore(ctx context.Context, o Outcome) error {
 	return nil
 }
 
-// RunAfter runs the functions for after.
+// RunAfter runs the functions for after, each once, also when one of them panics and
+// RunAfter is called again.
 func (a *Attempt) RunAfter(ctx context.Context, o Outcome) {
 	s := a.own()
-	for _, f := range s.after {
+	for len(s.after) > 0 {
+		f := s.after[0]
+		s.after = s.after[1:]
 		f(ctx, o)
 	}
-	s.after = nil
 }

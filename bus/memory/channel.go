@@ -23,7 +23,7 @@ type Channel struct {
 	quiet        quiet
 
 	over    int        // most events that were ever over the bounds; belongs to passing
-	next    nextOver   // belongs to passing
+	line    lineUp     // belongs to passing
 	passing sync.Mutex // held to go over a bound; locked before topics and groups
 
 	mu       sync.RWMutex // locked before topics and groups

@@ -22,7 +22,7 @@ type consumer struct {
 	c       *Channel
 	g       *group
 	id      int32
-	most    int // deliveries in hand, not counting those aside; 0: any number
+	most    int // deliveries in hand, unless some are aside; 0: any number
 	grace   time.Duration
 	lost    func([]event.Token)
 	queues  []*queue

@@ -65,16 +65,20 @@
 // Publishing under a handler's context (or under that of a begun delivery) never
 // waits. It may use the [Reserve] as well; beyond that it gets ErrFull, all or
 // nothing. So that handlers that publish can't wait for each other for good, one
-// publish at a time may pass all bounds, by at most [MaxOverBound] events: when no
-// handler runs but those that found no room, it is that of the event accepted last,
-// and nothing is on its way to a handler that could make room. What went over the
+// publish at a time may pass all bounds: when no handler runs but those that found no
+// room, and nothing is on its way to a handler that could make room, that of the event
+// accepted last. It passes them by at most [MaxOverBound] events. What went over the
 // bound is delivered ahead of other keys, so that it comes to its end before the next
-// has to follow. A handler that publishes more than MaxOverBound events at once
-// needs a reserve that has room for them.
+// has to follow. One event that makes many of its own key, or a handler that publishes
+// more than MaxOverBound events at once, can need more: when nothing moves and all that
+// wait need more, they get it one by one, and [OnOverBound] tells. A topic where that
+// is usual needs a larger reserve. More events at once than capacity and reserve are
+// refused for good, with ErrTooLarge.
 //
 // For that, whoever runs handlers has to go on receiving while deliveries in hand
-// wait for room: only then is known what is on its way. So they don't count for
-// Subscription.InFlight while they are held, and should not count for any window.
+// wait for room: only then is known what is on its way. So Subscription.InFlight is no
+// bound while some of them are held, and neither they nor what is behind them in their
+// key should count for any window.
 //
 // Not subject to the bounds: the history that a new group starts with, and redriven
 // events, which the channel has already. Dead letters have a bound of their own,

@@ -79,7 +79,7 @@ func Encode() Option { return func(c *config) { c.encode = true } }
 // OnOverBound sets a function that is told each time a publish inside a handler
 // went over the capacity and the reserve of a topic, because everything in hand
 // waited for room: over is how many events the fullest group then had above both,
-// at most [MaxOverBound]. It must not block or call the channel.
+// at most [MaxOverBound] unless all that waited needed more. It must not block or call the channel.
 func OnOverBound(f func(topic string, over int)) Option {
 	return func(c *config) { c.overBound = f }
 }

@@ -1,13 +1,16 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"slices"
+	"time"
 )
 
-// MaxOverBound is how many events a topic's fullest group can have above the
-// capacity and the reserve, so that handlers that publish can't wait for each
-// other for good.
+// MaxOverBound is how many events a topic's fullest group may have above the
+// capacity and the reserve, so that handlers that publish don't wait for each other
+// for good. More are accepted only when all that wait would need more: see Bounds in
+// the package's documentation.
 const MaxOverBound = 16
 
 // produceOver accepts events above all bounds when their handler is the one that
@@ -18,22 +21,8 @@ func (t *topic) produceOver(ctx context.Context, b *batch, bound int) bool {
 	if l == nil || l.m.c != c {
 		return false
 	}
-	over, ok := 0, false
 	c.passing.Lock()
-	if n := len(b.events); c.mayPass(l, n) {
-		t.mu.Lock()
-		queues := t.targets(b)
-		_, have := fullest(queues)
-		if ok = t.takes(b) == nil && have+n <= bound+MaxOverBound; ok {
-			over = have + n - bound
-			c.over = max(c.over, over)
-			t.acceptFront(b, queues)
-		} else {
-			l.wants.barred = true
-			c.next.of = nil
-		}
-		t.mu.Unlock()
-	}
+	over, ok := t.passOver(l, b, bound)
 	c.passing.Unlock()
 	if !ok {
 		return false
@@ -45,8 +34,38 @@ func (t *topic) produceOver(ctx context.Context, b *batch, bound int) bool {
 	return true
 }
 
+// passOver accepts events above the bound, and returns how many are above it then.
+// passing is locked.
+func (t *topic) passOver(l *lease, b *batch, bound int) (over int, ok bool) {
+	w := l.tries(t, b)
+	if !l.note() {
+		return 0, false
+	}
+	quiet, stuck := t.c.quietFor(w)
+	if !quiet {
+		return 0, false
+	}
+	fits := w.fits()
+	if next := t.c.nextOver(l, fits); next != l {
+		next.wants.passedBy++
+		return 0, false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	queues := t.targets(b)
+	_, have := fullest(queues)
+	over = have + len(b.events) - bound
+	if t.takes(b) != nil || over > MaxOverBound && (fits || !stuck) {
+		return 0, false
+	}
+	t.c.over = max(t.c.over, over)
+	t.acceptFront(b, queues)
+	return over, true
+}
+
 // HighestOverBound returns how many events a topic's fullest group ever had above
-// the capacity and the reserve: at most [MaxOverBound].
+// the capacity and the reserve: at most [MaxOverBound], unless all that waited for
+// room needed more.
 func (c *Channel) HighestOverBound() int {
 	c.passing.Lock()
 	defer c.passing.Unlock()
@@ -82,97 +101,129 @@ func (g *group) takeFront(q *queue) {
 	}
 }
 
-// mayPass decides whether the publish of a begun delivery may go over the bounds:
-// when every handler that runs waits for room as it does, none that could go over
-// the bound is newer, and nothing is on its way that could still make room. It
-// notes that the delivery waits for room.
+// want is what is known of a publish that found no room, at its last try. It belongs
+// to Channel.passing.
+type want struct {
+	t        *topic
+	only     *group // of the publish; nil: all groups
+	n        int    // events
+	seen     uint64 // progress of the channel then, and 1
+	seenAt   int64  // since when
+	passedBy int64  // tries of others since
+}
+
+// tries notes that the delivery of a lease tries to publish.
+func (l *lease) tries(t *topic, b *batch) *want {
+	if l.wants == nil {
+		l.wants = new(want)
+	}
+	w := l.wants
+	w.t, w.only, w.n, w.passedBy = t, b.only, len(b.events), 0
+	return w
+}
+
+// fits reports whether the publish would go over the bound by [MaxOverBound] at most.
+// One of more events than that never does, lest it goes ahead of all others.
+func (w *want) fits() bool {
+	t := w.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, have := fullest(t.targets(&batch{only: w.only}))
+	return w.n <= MaxOverBound && have+w.n <= t.c.cfg.capacity+t.c.cfg.reserve+MaxOverBound
+}
+
+// stuckAfter is how long nothing has to move, where something could, until a publish
+// goes over the bound by more than [MaxOverBound].
+const stuckAfter = 50 * time.Millisecond
+
+// quietFor reports whether every handler that runs waits for room, and nothing is on
+// its way that could still make room; and whether it is sure to stay so.
 //
 // What is on its way is what is delivered and not begun, or could be delivered.
 // Where consumers don't fetch that, because their hands are full of deliveries that
-// wait for room, it counts only as long as anything moved since the delivery's last
-// try. passing is locked.
-func (c *Channel) mayPass(l *lease, n int) bool {
-	w := l.wants
-	if w == nil {
-		w = new(want)
-		l.wants = w
-	}
-	if tooMany := n > MaxOverBound; w.tooMany != tooMany || w.barred {
-		w.tooMany, w.barred = tooMany, false
-		c.next.of = nil
-	}
-	w.passedBy = 0
-	if !l.note() || w.tooMany {
-		return false
-	}
-	var p passing
+// wait for room, or don't begin it, because it is behind such in its key, it counts
+// only as long as anything moved since the last try. passing is locked.
+func (c *Channel) quietFor(w *want) (quiet, stuck bool) {
+	var progress uint64
+	var runs, comes bool
 	for _, g := range c.allGroups() {
 		g.mu.Lock()
-		p.progress += g.progress
-		p.runs = p.runs || g.begun > g.stuck
-		p.comes = p.comes || g.fetched > 0 || g.deliverable()
+		progress += g.progress
+		runs = runs || g.begun > g.stuck
+		comes = comes || g.fetched > 0 || g.deliverable()
 		g.mu.Unlock()
 	}
-	if p.runs {
-		return false
+	if runs {
+		return false, false
 	}
-	moved := w.seen != p.progress+1
-	w.seen = p.progress + 1
-	if p.comes && moved {
-		return false
+	moved := w.seen != progress+1
+	if now := c.now(); moved {
+		w.seen, w.seenAt = progress+1, now
+	} else {
+		stuck = now-w.seenAt >= int64(stuckAfter)
 	}
-	next := c.nextOver(l)
-	if next != l {
-		next.wants.passedBy++
-	}
-	return next == l
+	return !comes || !moved, !comes || stuck
 }
 
-// passing is what mayPass finds in the groups.
-type passing struct {
-	progress uint64
-	runs     bool // a handler runs that doesn't wait for room
-	comes    bool // events are delivered and not begun, or could be delivered
+// nextOver returns whose publish goes over the bound next: the newest of the waiting
+// deliveries whose publish fits; if there is none, the newest. Who doesn't try as
+// often as others is passed over. passing is locked.
+func (c *Channel) nextOver(tries *lease, fits bool) *lease {
+	var newest *lease
+	for _, l := range c.waiting() {
+		switch {
+		case l != tries && !l.stillTries():
+			continue
+		case l == tries && fits || l != tries && l.wants.fits():
+			return l
+		case newest == nil:
+			newest = l
+		}
+		if !fits && newest != tries {
+			return newest
+		}
+	}
+	return cmp.Or(newest, tries)
 }
 
-// nextOver is the delivery whose publish may go over the bound next, and when that
-// was found out.
-type nextOver struct {
-	of      *lease
-	changes uint64
+// stillTries reports whether a waiting delivery tries about as often as others.
+func (l *lease) stillTries() bool { return l.wants.passedBy <= 8*l.m.c.waits.Load() }
+
+// lineUp are the deliveries that wait for room, and when they were found out.
+type lineUp struct {
+	newestFirst []*lease
+	changes     uint64
 }
 
-// nextOver returns the newest of the waiting deliveries that could go over the
-// bound. One of them tries. passing is locked.
-func (c *Channel) nextOver(tries *lease) *lease {
+// waiting returns the deliveries that wait for room, newest first. passing is locked.
+func (c *Channel) waiting() []*lease {
 	changes := c.waitsChanged.Load()
-	if next := c.next.of; next != nil && c.next.changes == changes && (next == tries || next.mayBeNext(c)) {
-		return next
+	if c.line.changes == changes {
+		return c.line.newestFirst
 	}
-	next := tries
-	var at, offset int64
+	type waiter struct {
+		*lease
+		at, offset int64
+	}
+	var all []waiter
 	for _, g := range c.allGroups() {
 		g.mu.Lock()
 		for i := range g.slots.all {
-			s := &g.slots.all[i]
-			if !s.waits || s.lease != tries && !s.lease.mayBeNext(c) {
-				continue
-			}
-			if s.at > at || s.at == at && s.offset > offset {
-				next, at, offset = s.lease, s.at, s.offset
+			if s := &g.slots.all[i]; s.waits {
+				all = append(all, waiter{s.lease, s.at, s.offset})
 			}
 		}
 		g.mu.Unlock()
 	}
-	c.next = nextOver{next, changes}
-	return next
-}
-
-// mayBeNext reports whether others should leave it to a waiting delivery to go over
-// the bound: it could, and it tries about as often as they do. passing is locked.
-func (l *lease) mayBeNext(c *Channel) bool {
-	w := l.wants
-	return !w.tooMany && !w.barred && w.passedBy <= 8*c.waits.Load()
+	slices.SortFunc(all, func(a, b waiter) int {
+		return cmp.Or(cmp.Compare(b.at, a.at), cmp.Compare(b.offset, a.offset))
+	})
+	line := make([]*lease, len(all))
+	for i := range all {
+		line[i] = all[i].lease
+	}
+	c.line = lineUp{line, changes}
+	return line
 }
 
 // note marks the delivery of a lease as waiting for room, and reports whether it is
@@ -235,12 +286,4 @@ func (g *group) deliverable() bool {
 		}
 	}
 	return false
-}
-
-// want is what is known of a publish that found no room, at its last try.
-type want struct {
-	seen     uint64 // progress of the channel then
-	passedBy int64  // tries of others since
-	tooMany  bool   // events to go over the bound
-	barred   bool   // it would have gone too far over the bound
 }

@@ -44,8 +44,8 @@ func (m *consumer) Receive(ctx context.Context, buf []event.Delivery) (int, erro
 // when it has to look again by itself.
 func (m *consumer) takeOrWait(buf []event.Delivery) (n int, next int64, full bool) {
 	g := m.g
-	if m.most > 0 {
-		room := m.most - m.inHand + m.aside
+	if m.most > 0 && m.aside == 0 {
+		room := m.most - m.inHand
 		if room <= 0 {
 			m.drainWake()
 			m.full = true

@@ -314,6 +314,27 @@ func delivering() []mutant {
 				return n, err
 			}
 		}}},
+		{name: "deliveries that wait for room count for InFlight", byCase: []string{"Room/HeldForRoom"}, fault: fault{consumer: func(_ *faulty, c *faultyConsumer) {
+			var inHand atomic.Int64
+			c.receive = func(ctx context.Context, buf []event.Delivery) (int, error) {
+				room := len(buf)
+				if c.sub.InFlight > 0 {
+					room = min(room, c.sub.InFlight-int(inHand.Load()))
+				}
+				if room <= 0 {
+					<-ctx.Done()
+					return 0, ctx.Err()
+				}
+				n, err := c.Consumer.Receive(ctx, buf[:room])
+				inHand.Add(int64(n))
+				return n, err
+			}
+			settle := c.settle
+			c.settle = func(ctx context.Context, settlements []event.Settlement) error {
+				inHand.Add(-int64(len(settlements)))
+				return settle(ctx, settlements)
+			}
+		}}},
 		{name: "Receive takes in spite of its error", byCase: []string{"Delivery/ReceiveUntilContextEnds"}, fault: fault{consumer: func(_ *faulty, c *faultyConsumer) {
 			c.receive = func(ctx context.Context, buf []event.Delivery) (int, error) {
 				n, err := c.Consumer.Receive(context.WithoutCancel(ctx), buf)

@@ -205,6 +205,27 @@ var roomCases = []testCase{
 		},
 	},
 	{
+		name:    "HeldForRoom",
+		promise: "While deliveries are held because their Produce found no room, InFlight is no bound: the room can come only from what is still to be received.",
+		needs:   []need{bounded},
+		run: func(e *env) {
+			e.openBounded(16)
+			topic := e.topic("orders")
+			m := e.joinAs(event.Subscription{Group: e.group("mailer"), Topics: []string{topic}, InFlight: 2})
+			e.produce(topic, unkeyed("cause", 8)...)
+			ds := m.next(2)
+			for i, d := range ds {
+				ctx := m.handling(d)
+				_, err := e.fill(func() (context.Context, context.CancelFunc) { return ctx, func() {} }, topic, fmt.Sprint("x", i), 1)
+				_ = e.full(err, topic, m.group)
+				m.hold(d, 0)
+			}
+			more := m.next(4)
+			m.ack(append(more, ds...)...)
+			e.settleAccepted(m, topic)
+		},
+	},
+	{
 		name:    "Amplify",
 		promise: "Handlers that publish into their own topic more than they settle don't stick for good: liveness before the bound.",
 		needs:   []need{bounded},
