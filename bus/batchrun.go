@@ -15,25 +15,40 @@ type batchRun struct {
 	acts    []action // what becomes of each
 	live    []int    // those that the handler gets
 	stuck   keySet   // keys of which the later events have to come again
+	called  bool     // the handler was
+	err     error    // its answer
+	decided int      // how many of live are decided, but for one that is being decided
+	within  bool     // one is
 	ended   error    // why the context ended before the handler returned
 	unsent  bool     // what one of them published does not reach the channel
 	started time.Time
 	took    time.Duration
 }
 
-// workBatch runs a batch handler for the items that a leader leads.
-func (w *worker) workBatch(lead *item) {
+// beginBatch makes the attempts of the items that a leader leads.
+func (w *worker) beginBatch(lead *item) *batchRun {
 	all := *lead.batch
 	lead.batch = nil
-	r := batchRun{g: w.g, members: all, acts: make([]action, len(all)), live: make([]int, 0, len(all))}
+	r := &batchRun{g: w.g, members: all, acts: make([]action, len(all)), live: make([]int, 0, len(all))}
 	for i, it := range r.members {
 		if r.begin(w, i, it) {
 			r.live = append(r.live, i)
 		}
 	}
-	if len(r.live) > 0 {
-		r.decideAll(r.call())
+	r.stuck = nil // what comes again behind those that were not begun is known
+	return r
+}
+
+// finish does what is left of a run. When a handler, or a function of an outcome, ends
+// the goroutine, another one calls it again.
+func (r *batchRun) finish() {
+	if !r.called {
+		r.called, r.err = true, errExited
+		if len(r.live) > 0 {
+			r.err = r.call()
+		}
 	}
+	r.decideAll()
 	r.apply()
 }
 
@@ -89,19 +104,32 @@ func (r *batchRun) call() (err error) {
 }
 
 // decideAll decides about each event by what the handler returned.
-func (r *batchRun) decideAll(err error) {
-	errs := errorsOf(err, len(r.live))
-	for j, i := range r.live {
-		var err error
-		if errs != nil {
-			err = errs[j]
-		}
+func (r *batchRun) decideAll() {
+	errs := errorsOf(r.err, len(r.live))
+	for r.decided < len(r.live) {
+		i := r.live[r.decided]
 		it := r.members[i]
 		own := it.run
-		act := r.decide(it, err)
-		r.g.tellAttempt(own, it, act, r.started, r.took)
+		var act action
+		if r.within { // a function of its outcome ended the goroutine
+			act = r.g.exited(it)
+		} else {
+			r.within = true
+			act = r.decide(it, at(errs, r.decided))
+		}
+		r.within = false
+		r.decided++
 		r.conclude(i, act, act == actSettle && it.outcome.Kind <= event.OutcomeRejected)
+		r.g.tellAttempt(own, it, act, r.started, r.took)
 	}
+}
+
+// at returns the i-th of errs, or nil when there are none.
+func at(errs []error, i int) error {
+	if errs == nil {
+		return nil
+	}
+	return errs[i]
 }
 
 // decide decides about one event.
@@ -138,14 +166,17 @@ func (g *group) comeBehind(it *item) action {
 	own := it.run
 	own.end(false)
 	it.outcome = event.Outcome{Kind: event.OutcomeRetried, Err: event.ErrBehind}
+	it.retryAt = time.Now()
 	before, after := own.Watched()
-	if before && g.runBefore(it) != nil {
-		it.retryAt = time.Now()
-		g.holdFor(it, stepBefore)
-		return actHold
+	if before {
+		if err := g.runBefore(it); err != nil {
+			g.stall(StallBefore, err)
+			g.holdFor(it, stepBefore)
+			return actHold
+		}
 	}
 	if after {
-		own.RunAfter(own.detached(), it.outcome)
+		own.runAfter(it.outcome)
 	}
 	it.run = nil
 	it.runs--

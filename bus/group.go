@@ -239,7 +239,7 @@ func (g *group) run(ctx context.Context) {
 	})
 	g.running.Go(g.keepLoop)
 	for range g.workers {
-		g.running.Go(func() { g.workLoop(nil, actNone) })
+		g.running.Go(func() { g.workLoop(nil, actNone, nil) })
 	}
 }
 

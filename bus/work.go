@@ -25,28 +25,38 @@ const slabSize = 16
 
 // worker is what one worker goroutine has of its own.
 type worker struct {
-	g    *group
-	slab []run
-	used int // of the slab
+	g     *group
+	batch *batchRun // while one is at work
+	slab  []run
+	used  int // of the slab
 }
 
 // workLoop takes one item at a time, so that a finished one never waits behind the
 // next handler.
-func (g *group) workLoop(it *item, act action) {
-	w := worker{g: g}
+func (g *group) workLoop(it *item, act action, batch *batchRun) {
+	w := worker{g: g, batch: batch}
 	ended := false
 	defer func() {
-		if !ended { // a handler ended the goroutine, as t.FailNow does
-			g.running.Go(func() { g.workLoop(it, g.exited(it)) })
+		switch { // a handler ended the goroutine, as t.FailNow does
+		case ended:
+		case w.batch != nil:
+			rest := w.batch
+			g.running.Go(func() { g.workLoop(nil, actNone, rest) })
+		default:
+			g.running.Go(func() { g.workLoop(it, g.exited(it), nil) })
 		}
 	}()
 	for {
+		if w.batch != nil {
+			w.batch.finish()
+			w.batch = nil
+		}
 		if it = g.exchange(it, act); it == nil {
 			ended = true
 			return
 		}
 		if it.batch != nil {
-			w.workBatch(it)
+			w.batch = w.beginBatch(it)
 			it, act = nil, actNone
 			continue
 		}
