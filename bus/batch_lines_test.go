@@ -2,6 +2,7 @@ package bus_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -107,7 +108,7 @@ func TestBatchWithoutTheOneThatWasLost(t *testing.T) {
 				ch := &altered{consumer: func(_ event.Subscription, c event.Consumer) (event.Consumer, error) {
 					return beginner{Consumer: c, begin: func(token event.Token) (context.Context, bool) {
 						if n++; n == lost {
-							_ = c.Settle(t.Context(), []event.Settlement{event.Release(token)}) //nolint:errcheck // memory does
+							_ = c.Settle(t.Context(), []event.Settlement{event.Release(token)})
 							return nil, false
 						}
 						return c.Begin(token)
@@ -163,7 +164,7 @@ func TestBatchEndsWithTheLeaseOfOne(t *testing.T) {
 						ctx, ok := c.Begin(token)
 						if n++; n == 2 { // that of {b 1}
 							time.AfterFunc(time.Second, func() {
-								_ = c.Settle(t.Context(), []event.Settlement{event.Release(token)}) //nolint:errcheck // memory does
+								_ = c.Settle(t.Context(), []event.Settlement{event.Release(token)})
 								lease.End(event.ErrLeaseLost)
 							})
 							return lease, ok
@@ -187,7 +188,7 @@ func TestBatchEndsWithTheLeaseOfOne(t *testing.T) {
 						publish(t, b, r)
 					}
 					drain(t, b)
-					if len(ends) != 1 || ends[0] == nil || name != "err" && ends[0] != event.ErrLeaseLost {
+					if len(ends) != 1 || ends[0] == nil || name != "err" && !errors.Is(ends[0], event.ErrLeaseLost) {
 						t.Errorf("the context ended with %v", ends)
 					}
 					for _, f := range failures {

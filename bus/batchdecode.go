@@ -14,7 +14,7 @@ func decodingAll[T any](b *Bus, m *message, h func(context.Context, []T) error) 
 			values := make([]T, 0, len(events))
 			var bad undecoded
 			for i, e := range events {
-				if bad.holdsUp(g, ctx, i, e) {
+				if bad.holdsUp(ctx, i, e) {
 					continue
 				}
 				n := len(values)
@@ -22,7 +22,7 @@ func decodingAll[T any](b *Bus, m *message, h func(context.Context, []T) error) 
 				if err := b.decodeUpcast(m, e, &values[n]); err != nil {
 					clear(values[n:])
 					values = values[:n]
-					bad.add(g, ctx, i, e, err)
+					bad.add(ctx, g, i, e, err)
 				}
 			}
 			return bad.without(ctx, len(events), func(ctx context.Context) error { return h(ctx, values) })
@@ -37,7 +37,7 @@ type undecoded struct {
 }
 
 // add notes that the i-th event can't be decoded.
-func (u *undecoded) add(g *group, ctx context.Context, i int, e event.Event, err error) {
+func (u *undecoded) add(ctx context.Context, g *group, i int, e event.Event, err error) {
 	if u.failed == nil {
 		u.failed = make(BatchError)
 	}
@@ -48,7 +48,7 @@ func (u *undecoded) add(g *group, ctx context.Context, i int, e event.Event, err
 }
 
 // holdsUp reports whether the i-th event has to come again behind one of its key.
-func (u *undecoded) holdsUp(g *group, ctx context.Context, i int, e event.Event) bool {
+func (u *undecoded) holdsUp(ctx context.Context, i int, e event.Event) bool {
 	if len(u.keys) == 0 || !u.keys.has(topicOf(ctx, i), e.Key()) {
 		return false
 	}
@@ -78,8 +78,8 @@ func (u *undecoded) without(ctx context.Context, n int, h func(context.Context) 
 	}
 	errs := errorsOf(h(event.Elements(ctx, at)), len(at))
 	for j, i := range at {
-		if errs != nil && errs[j] != nil {
-			u.failed[i] = errs[j]
+		if err := errorAt(errs, j); err != nil {
+			u.failed[i] = err
 		}
 	}
 	return u.failed

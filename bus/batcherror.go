@@ -34,6 +34,14 @@ func errorsOf(err error, n int) []error {
 	return errs
 }
 
+// errorAt returns the i-th of errs, or nil when there are none.
+func errorAt(errs []error, i int) error {
+	if errs == nil {
+		return nil
+	}
+	return errs[i]
+}
+
 // named returns the events that an error names, and whether it is about these alone.
 // Of joined errors all have to be.
 func named(err error) (BatchError, bool) {

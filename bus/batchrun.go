@@ -115,21 +115,13 @@ func (r *batchRun) decideAll() {
 			act = r.g.exited(it)
 		} else {
 			r.within = true
-			act = r.decide(it, at(errs, r.decided))
+			act = r.decide(it, errorAt(errs, r.decided))
 		}
 		r.within = false
 		r.decided++
 		r.conclude(i, act, act == actSettle && it.outcome.Kind <= event.OutcomeRejected)
 		r.g.tellAttempt(own, it, act, r.started, r.took)
 	}
-}
-
-// at returns the i-th of errs, or nil when there are none.
-func at(errs []error, i int) error {
-	if errs == nil {
-		return nil
-	}
-	return errs[i]
 }
 
 // decide decides about one event.

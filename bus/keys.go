@@ -71,7 +71,7 @@ func (s *keySet) add(topic, key string) {
 	(*s)[[2]string{topic, key}] = struct{}{}
 }
 
-func (s keySet) has(topic, key string) bool {
-	_, ok := s[[2]string{topic, key}]
+func (s *keySet) has(topic, key string) bool {
+	_, ok := (*s)[[2]string{topic, key}]
 	return ok
 }

@@ -88,11 +88,11 @@ func Elements(ctx context.Context, at []int) context.Context {
 	if b == nil {
 		panic("event: Elements outside of a batch handler")
 	}
-	some := &Batch{Context: b.Context, Elements: make([]context.Context, len(at))}
-	for i, j := range at {
-		some.Elements[i] = b.Elements[j]
+	own := make([]context.Context, 0, len(at))
+	for _, i := range at {
+		own = append(own, b.Elements[i])
 	}
-	return &part{Context: ctx, batch: some}
+	return &part{Context: ctx, batch: &Batch{Context: b.Context, Elements: own}}
 }
 
 // part is the context of some events of a batch.
