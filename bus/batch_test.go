@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -192,15 +193,65 @@ func TestBatchFailsAsAWhole(t *testing.T) {
 	}
 }
 
+// What an error of a batch handler says about three events.
+func TestWhatABatchErrorNames(t *testing.T) {
+	bang := errors.New("bang")
+	for name, c := range map[string]struct {
+		err       error  // nil: a panic
+		each, all string // what becomes of each, or the text of the error of all
+	}{
+		"one":                 {bus.BatchError{1: errBoom}, "ack boom ack", ""},
+		"wrapped":             {fmt.Errorf("insert: %w", bus.BatchError{1: errBoom}), "ack boom ack", ""},
+		"joined":              {errors.Join(bus.BatchError{1: errBoom}, bus.BatchError{1: bang, 2: bang}), "ack boom bang", ""},
+		"joined with another": {errors.Join(bus.BatchError{1: errBoom}, bang), "", "boom\nbang"},
+		"none":                {bus.BatchError{}, "ack ack ack", ""},
+		"none, joined":        {errors.Join(bus.BatchError{}, bus.BatchError{}), "ack ack ack", ""},
+		"without an error":    {bus.BatchError{1: nil}, "ack ack ack", ""},
+		"beyond the batch":    {bus.BatchError{3: errBoom}, "", "names event 3 of a batch of 3"},
+		"negative":            {bus.BatchError{-1: errBoom, 1: errBoom}, "", "names event -1 of a batch of 3"},
+		"panic with one":      {nil, "", "panic: event: 1 events of the batch failed; [1] boom"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &witness{}
+				b := bus.New(bus.Config{Channel: memory.New(), Hooks: []any{w}})
+				bus.SubscribeBatch(b, "g", func(context.Context, []Row) error {
+					if c.err == nil {
+						panic(bus.BatchError{1: errBoom})
+					}
+					return c.err
+				}, bus.Batch(3, time.Second), bus.Retry(bus.Backoff{Attempts: 1}))
+				start(t, b)
+				for n := range 3 {
+					publish(t, b, Row{"", n})
+				}
+				drain(t, b)
+				var got []string
+				for _, a := range w.attempts {
+					if a.Err == nil {
+						got = append(got, "ack")
+						continue
+					}
+					got = append(got, a.Err.Error())
+				}
+				text := strings.Join(got, " ")
+				if c.all == "" && text != c.each || c.all != "" && strings.Count(text, c.all) != 3 {
+					t.Errorf("%q, want %q", got, c.each+c.all)
+				}
+			})
+		})
+	}
+}
+
 func TestBatchPublishesUnderTheContextOfAnEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var replies []string
-		var wrong error
+		var wrong []error
 		var tries int
 		b := bus.New(bus.Config{Channel: memory.New()})
 		bus.SubscribeBatch(b, "g", func(ctx context.Context, rows []Row) error {
 			tries++
-			wrong = errors.Join(b.Publish(ctx, Job{1}), b.PublishAll(ctx, Job{1}))
+			wrong = []error{b.Publish(ctx, Job{1}), b.PublishAll(ctx, Job{1}), b.Publish(ctx, Job{1}, bus.Now())}
 			for i, r := range rows {
 				if err := b.Publish(event.Element(ctx, i), Job{r.N}); err != nil {
 					return err
@@ -220,7 +271,7 @@ func TestBatchPublishesUnderTheContextOfAnEvent(t *testing.T) {
 		publish(t, b, Row{"", 1}, bus.ID("one"))
 		publish(t, b, Row{"", 2}, bus.ID("two"))
 		drain(t, b)
-		if wrong == nil {
+		if slices.Contains(wrong, nil) {
 			t.Error("a publish under the batch's own context was accepted")
 		}
 		if want := []string{"1 because of one", "2 because of two"}; !slices.Equal(replies, want) {

@@ -7,7 +7,9 @@ import (
 )
 
 // BatchError is what a batch handler returns when some events of the batch failed:
-// their index in the slice, and the error of each. See [SubscribeBatch].
+// their index in the slice, and the error of each. One that names none, or none with
+// an error, is as good as nil. It can be wrapped, and joined with others. See
+// [SubscribeBatch].
 type BatchError = event.BatchError
 
 // errorsOf returns what a batch handler's error says about each of n events; nil when
@@ -53,8 +55,8 @@ func named(err error) (BatchError, bool) {
 	case interface{ Unwrap() error }:
 		return named(e.Unwrap())
 	case interface{ Unwrap() []error }:
-		all := make(BatchError)
-		for _, one := range e.Unwrap() {
+		all, joined := make(BatchError), e.Unwrap()
+		for _, one := range joined {
 			some, partly := named(one)
 			if !partly {
 				return nil, false
@@ -65,7 +67,7 @@ func named(err error) (BatchError, bool) {
 				}
 			}
 		}
-		return all, len(all) > 0
+		return all, len(joined) > 0
 	}
 	return nil, false
 }

@@ -183,7 +183,7 @@ func (g *group) prepare() {
 // wrap wraps the handlers, once, when nothing is wrong with what is put around them.
 func (g *group) wrap() {
 	for _, h := range g.list {
-		if h.fn == nil {
+		if h.fn == nil && h.batchFn == nil {
 			h.wrap(g.b.cfg.Middleware)
 		}
 	}

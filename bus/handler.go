@@ -22,11 +22,12 @@ type handler struct {
 	retry     Backoff
 }
 
-// wrap builds fn, from the inside: the recovery right around the handler, its
-// middlewares, those of the Bus, the timeout.
+// wrap builds fn, or batchFn, from the inside: the recovery right around the handler,
+// its middlewares, those of the Bus, the timeout.
 func (h *handler) wrap(outer []event.Middleware) {
 	if h.opts.batchOf != nil {
 		h.wrapBatch(outer)
+		return
 	}
 	fn := event.Chain(recovering(h.base), h.opts.middleware...)
 	h.fn = timing(event.Chain(fn, outer...), h.opts.timeout)
