@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/leat-go/leat/event"
@@ -22,13 +23,17 @@ import (
 //
 // The context ends when one of the deliveries is no longer ours. What came with an
 // event is found under [event.Element](ctx, i), and what is published because of it is
-// published under that context, too; under the batch's own a publish is an error.
+// published under that context, too; under the batch's own a publish is
+// [event.ErrInBatch].
 // Middlewares have to be [event.BatchMiddleware] as well.
 func SubscribeBatch[T any](b *Bus, group string, h func(context.Context, []T) error, opts ...SubscribeOption) {
 	b.mustBeNew("SubscribeBatch")
 	t := reflect.TypeFor[T]()
 	m := b.messageOf(t)
 	switch {
+	case t == reflect.TypeFor[event.Event]():
+		b.mistake(fmt.Errorf("group %q: SubscribeBatch with event.Event: a batch is of one Go type", group))
+		return
 	case m.err != nil:
 		b.mistake(fmt.Errorf("group %q: %w", group, m.err))
 		return
@@ -36,7 +41,7 @@ func SubscribeBatch[T any](b *Bus, group string, h func(context.Context, []T) er
 		b.mistake(fmt.Errorf("group %q: nil batch handler for %s", group, m.typ))
 		return
 	}
-	opts = append(opts, subscribeOption(func(s *subscription) {
+	opts = append(slices.Clip(opts), subscribeOption(func(s *subscription) {
 		s.batchOf = decodingAll(b, m, h)
 	}))
 	b.subscribe(group, []string{m.typ}, noSingles, opts)

@@ -111,6 +111,7 @@ func TestMistakesOfBatches(t *testing.T) {
 	bus.SubscribeBatch(b, "negative", none, bus.Batch(1, -1))
 	bus.SubscribeBatch(b, "large", none, bus.Batch(3, 0), bus.InFlight(2))
 	bus.SubscribeBatch[Row](b, "nil", nil)
+	bus.SubscribeBatch(b, "raw", func(context.Context, []event.Event) error { return nil })
 	bus.SubscribeBatch(b, "unnamed", func(context.Context, []struct{}) error { return nil })
 	bus.Subscribe(b, "single", func(context.Context, Job) error { return nil }, bus.Batch(1, 0))
 	requireMistakes(t, b,
@@ -118,6 +119,7 @@ func TestMistakesOfBatches(t *testing.T) {
 		`Batch: wait is negative`,
 		`handler "large/row": Batch(3) is more than InFlight(2)`,
 		`group "nil": nil batch handler for row`,
+		`group "raw": SubscribeBatch with event.Event`,
 		`group "unnamed"`,
 		`Batch: only for SubscribeBatch`,
 	)
@@ -189,6 +191,11 @@ func TestBatchMiddlewareSetsValuesAndOutbox(t *testing.T) {
 	var found []any
 	inBubble(t, bus.Config{}, func(b *bus.Bus) {
 		bus.SubscribeBatch(b, "g", func(ctx context.Context, rows []Row) error {
+			for _, err := range []error{b.Publish(ctx, Job{}), b.PublishAll(ctx, Job{}), b.Publish(ctx, Job{}, bus.Now())} {
+				if !errors.Is(err, event.ErrInBatch) {
+					t.Errorf("published under the context of the batch: %v", err)
+				}
+			}
 			for i, r := range rows {
 				found = append(found, event.Element(ctx, i).Value(key{}))
 				if err := b.Publish(event.Element(ctx, i), Job{r.N}); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/leat-go/leat/bus"
 	"github.com/leat-go/leat/bus/memory"
+	"github.com/leat-go/leat/event"
 )
 
 // What waits for others of its batch, and a batch that no worker has begun, goes back at
@@ -81,6 +82,34 @@ func TestBatchThatIsCancelledGoesBack(t *testing.T) {
 		for _, a := range w.attempts {
 			if a.Info.Failures != 0 {
 				t.Errorf("%d failures of %v, want none", a.Info.Failures, a.Info.Event.ID())
+			}
+		}
+	})
+}
+
+// Under the contexts of a batch and of its events a shutdown would wait for itself, as
+// long as the handler runs; later they are those of a publisher outside.
+func TestShutdownUnderTheContextOfABatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var late []context.Context
+		b := bus.New(bus.Config{Channel: memory.New()})
+		bus.SubscribeBatch(b, "g", func(ctx context.Context, rows []Row) error {
+			for _, ctx := range []context.Context{ctx, event.Elements(ctx, []int{0}), event.Element(ctx, 0)} {
+				if b.Shutdown(ctx) == nil || b.Drain(ctx) == nil {
+					t.Error("no error of a shutdown under the handler's context")
+				}
+			}
+			late = append(late, event.Element(ctx, 0), event.Element(ctx, 1), ctx)
+			return bus.BatchError{0: event.Reject(errBoom)}
+		}, bus.Batch(2, time.Second))
+		start(t, b)
+		publish(t, b, Row{"a", 0})
+		publish(t, b, Row{"a", 1})
+		synctest.Wait()
+		drain(t, b)
+		for i, ctx := range late {
+			if err := b.Shutdown(ctx); err != nil {
+				t.Errorf("under what is left of context %d: %v", i, err)
 			}
 		}
 	})

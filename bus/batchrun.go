@@ -87,7 +87,7 @@ func (r *batchRun) conclude(i int, act action, over bool) {
 
 // call calls the handler.
 func (r *batchRun) call() (err error) {
-	ctx := &together{Context: r.g.ctx, parts: make([]context.Context, len(r.live))}
+	ctx := &together{Context: r.g.ctx, b: r.g.b, parts: make([]context.Context, len(r.live))}
 	batch := &event.Batch{Context: ctx, Elements: make([]context.Context, len(r.live))}
 	events := make([]event.Event, len(r.live))
 	for j, i := range r.live {
@@ -170,6 +170,7 @@ func (g *group) comeBehind(it *item) action {
 	if after {
 		own.runAfter(it.outcome)
 	}
+	own.finish()
 	it.run = nil
 	it.runs--
 	g.consumer.Hold(it.d.Token, it.failures)

@@ -15,8 +15,8 @@ import (
 
 // Config says what a Bus is made of. Only Channel is required.
 type Config struct {
-	Channel event.Channel
-	App     string // names the application: its groups are "App.group", its events come from "/App"
+	Channel event.Channel // where events go and come from
+	App     string        // names the application: its groups are "App.group", its events come from "/App"
 
 	Catalog    event.Catalog      // names, topics, schemas and upcasts of messages; nil: Go types name them
 	Codecs     []event.Codec      // the first is the default; empty: event.JSON
@@ -61,6 +61,8 @@ type Bus struct {
 	drained atomic.Bool        // a Drain has looked for the last time
 	outside context.Context    // ends when the Bus takes no more publishes from outside
 	refuse  context.CancelFunc // ends it
+
+	outsiders atomic.Pointer[outsiders]
 
 	messages  registry[reflect.Type, *message]
 	names     registry[string, *message] // by event type

@@ -17,9 +17,10 @@ type DecodeError struct {
 	ContentType string       // of the data
 	Into        reflect.Type // the handler's
 	Where       string       // field or offset, where the decoder tells
-	Err         error
+	Err         error        // the decoder's; it may quote the data
 }
 
+// Error names type, content type and place, and quotes no data.
 func (e *DecodeError) Error() string {
 	s := fmt.Sprintf("bus: data of %s (%q) is no %v", e.Type, e.ContentType, e.Into)
 	if e.Where != "" {

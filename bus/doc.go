@@ -109,8 +109,8 @@
 // handler is then no failure of the others.
 //
 // [event.Element] is the context of one event of the batch: what came with it, and what
-// is published because of it. Under the batch's own context, also with [Now], a publish
-// is an error, since nobody could tell which event it belongs to. [Timeout] is that of
+// is published because of it. Under the batch's own context a publish is
+// [event.ErrInBatch], also with [Now]: nobody could tell which event it belongs to. [Timeout] is that of
 // the whole batch, the hooks are told of each event.
 //
 // # Publishing in a handler
@@ -179,7 +179,7 @@
 // an event. Without Start, and after Shutdown, there are none.
 //
 // Hooks are called by these goroutines and by publishers: OnPublish where the
-// publish happens, OnAttempt by the worker, OnSettle and most of OnStall by the keeper
+// publish happens, OnDeliver by the fetcher, OnAttempt by the worker, OnSettle and most of OnStall by the keeper
 // or the worker. Handlers of different groups run at the same time; those of one group
 // do when it has several workers.
 //

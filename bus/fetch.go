@@ -135,6 +135,7 @@ func (g *group) pauseFetch() {
 // accept takes deliveries in hand. full tells that the Receive filled its buffer:
 // then the window grows, when workers ran out of work since the last.
 func (g *group) accept(ds []event.Delivery, full bool) {
+	g.b.hooks.delivered(g.name, ds)
 	g.mu.Lock()
 	if full && g.starved {
 		g.window = min(2*g.window, g.limit)

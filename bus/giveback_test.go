@@ -238,3 +238,37 @@ func TestRedriveLimit(t *testing.T) {
 		})
 	}
 }
+
+// The keys that are given back are those that wait longest, and as many as make half
+// of the window free.
+func TestGiveBackTheLatestFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var waits []time.Duration
+		a := &altered{Channel: memory.New()}
+		a.consumer = func(_ event.Subscription, c event.Consumer) (event.Consumer, error) {
+			return settler{c, func(ctx context.Context, s []event.Settlement) error {
+				mu.Lock()
+				defer mu.Unlock()
+				for _, x := range s {
+					waits = append(waits, x.After)
+				}
+				return c.Settle(ctx, s)
+			}}, nil
+		}
+		b := bus.New(bus.Config{Channel: a})
+		bus.Subscribe(b, "g", func(_ context.Context, s Step) error {
+			return event.RetryAfter(time.Duration(s.N)*time.Hour, errBoom)
+		}, bus.InFlight(8))
+		start(t, b)
+		for _, hours := range []int{3, 6, 1, 5, 2, 4} {
+			publish(t, b, Step{fmt.Sprint("k", hours), hours})
+		}
+		synctest.Wait()
+		publish(t, b, Step{"k7", 7})
+		synctest.Wait()
+		if fmt.Sprint(waits) != "[6h0m0s 5h0m0s]" {
+			t.Errorf("given back for %v", waits)
+		}
+	})
+}

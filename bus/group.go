@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/leat-go/leat/event"
@@ -38,6 +39,7 @@ type group struct {
 	fetch chan struct{} // the fetcher may go on
 	empty chan struct{} // closed when nothing is in hand any more, after closing
 
+	live    atomic.Bool    // it was started: what prepare set doesn't change any more
 	running sync.WaitGroup // the goroutines
 	fetched chan struct{}  // closed when the fetcher ended
 	ctx     context.Context
@@ -230,6 +232,7 @@ func (g *group) subscription() event.Subscription {
 // run starts the goroutines.
 func (g *group) run(ctx context.Context) {
 	g.ctx, g.cancel = context.WithCancel(ctx)
+	g.live.Store(true)
 	if !g.gives.KeepsFailures {
 		g.kept = newFailureTable()
 	}
@@ -272,15 +275,20 @@ func (g *group) onError(err error) {
 // trouble returns why the group is not ready, or nil.
 func (g *group) trouble() error {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	err := g.unsettled
-	if err == nil {
-		err = g.receiving.current()
-	}
+	err := g.problem()
+	g.mu.Unlock()
 	if err == nil {
 		return nil
 	}
 	return fmt.Errorf("bus: group %q: %w", g.name, err)
+}
+
+// problem returns what keeps the group from the channel, or nil. mu is held.
+func (g *group) problem() error {
+	if g.unsettled != nil {
+		return g.unsettled
+	}
+	return g.receiving.current()
 }
 
 // problem is an error that the engine told, and when it did.

@@ -47,8 +47,8 @@ func timing[T any](next func(context.Context, T) error, d time.Duration) func(co
 
 // PanicError is what a panic of a handler becomes. It is a failure like others.
 type PanicError struct {
-	Value any
-	Stack []byte
+	Value any    // that the handler panicked with
+	Stack []byte // of the panic
 }
 
 // Error returns the text of a panic whose value is an error or a string; other

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"mime"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -66,8 +67,13 @@ func (b *Bus) claim(m *message) *message {
 		"give one another name with a method EventType() string", owner.goType, m.goType, m.typ)}
 }
 
-func (b *Bus) describe(t reflect.Type) *message {
-	m := &message{goType: t, codec: b.cfg.Codecs[0]}
+func (b *Bus) describe(t reflect.Type) (m *message) {
+	m = &message{goType: t, codec: b.cfg.Codecs[0]}
+	defer func() {
+		if v := recover(); v != nil { // of a method on what is embedded, perhaps
+			m.err = fmt.Errorf("bus: %v: EventType or EventTopic of its zero value panics: %v", t, v)
+		}
+	}()
 	if c := b.cfg.Catalog; c != nil {
 		if known, ok := c.Message(t); ok {
 			m.fromCatalog(b, known)
@@ -136,11 +142,16 @@ func typeName(t reflect.Type, pointer any) (string, error) {
 	switch {
 	case name == "" || t.PkgPath() == "":
 		return "", fmt.Errorf("bus: type %v has no name of its own: declare a named type, or give it a method EventType() string", t)
+	case slices.Contains(noData, t.Kind()):
+		return "", fmt.Errorf("bus: type %v is no data: a message is a struct, or another type that can be encoded", t)
 	case strings.ContainsRune(name, '['):
 		return "", fmt.Errorf("bus: generic type %v needs a name: give it a method EventType() string", t)
 	}
 	return kebab(name), nil
 }
+
+// noData are the kinds that no codec encodes.
+var noData = []reflect.Kind{reflect.Interface, reflect.Func, reflect.Chan, reflect.Pointer}
 
 // kebab turns a Go name into kebab case: OrderPlaced → order-placed,
 // HTTPRequest → http-request.

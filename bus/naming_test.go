@@ -2,6 +2,7 @@ package bus_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +110,15 @@ type longTopic struct{}
 
 func (longTopic) EventTopic() string { return strings.Repeat("x", 101) }
 
+type ticks chan int
+
+// embeds has a method of what it embeds, which its zero value does not have.
+type embeds struct{ *teller }
+
+type teller struct{ name string }
+
+func (t *teller) EventType() string { return t.name }
+
 type größe struct{} //nolint:asciicheck // the name is what is tested
 
 func TestTypesWithoutAName(t *testing.T) {
@@ -118,6 +128,10 @@ func TestTypesWithoutAName(t *testing.T) {
 	refusedType[any](t, "no name of its own")
 	refusedType[error](t, "no name of its own")
 	refusedType[**OrderPlaced](t, "no name of its own")
+	refusedType[fmt.Stringer](t, "is no data")
+	refusedType[context.CancelFunc](t, "is no data")
+	refusedType[ticks](t, "is no data")
+	refusedType[embeds](t, "EventType or EventTopic of its zero value panics")
 	refusedType[box[int]](t, "generic type")
 	refusedType[badName](t, `"order placed"`)
 	refusedType[emptyName](t, "empty event type")
@@ -210,7 +224,8 @@ func TestPublishedEvent(t *testing.T) {
 			opts:  []bus.PublishOption{bus.Key("k3"), bus.ID("id"), bus.Subject("sub"), bus.At(soon)},
 			topic: "keyed-by-value", typ: "keyed-by-value", key: "k3", id: "id", subject: "sub", notBefore: soon, data: `{"K":"k1"}`,
 		},
-		"event": {v: raw, topic: "order-placed", typ: "order-placed", source: "urn:other", key: "k", id: "raw-1", subject: "s", contentType: "text/plain", data: "x"},
+		"said none": {v: keyedByValue{"k1"}, opts: []bus.PublishOption{bus.Key(""), nil}, topic: "keyed-by-value", typ: "keyed-by-value", data: `{"K":"k1"}`},
+		"event":     {v: raw, topic: "order-placed", typ: "order-placed", source: "urn:other", key: "k", id: "raw-1", subject: "s", contentType: "text/plain", data: "x"},
 		"event, said": {
 			v:     raw,
 			opts:  []bus.PublishOption{bus.Topic("t"), bus.Key("k3"), bus.ID("id"), bus.Subject("sub"), bus.At(soon)},

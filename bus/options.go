@@ -15,6 +15,7 @@ type SubscribeOption interface{ applySubscribe(*subscription) }
 // publishing is what the options of a publish said.
 type publishing struct {
 	topic, key, id, subject string
+	keyed                   bool // by an option
 	notBefore               time.Time
 	now                     bool
 }
@@ -54,15 +55,19 @@ func (f subscribeOption) applySubscribe(s *subscription) { f(s) }
 type TopicOption struct{ name string }
 
 // Topic publishes to, or subscribes to, this topic instead of the message's own.
-// A raw subscription may have several.
+// A subscription may have several. That a handler listens to another topic doesn't
+// change where the message is published.
 func Topic(name string) TopicOption { return TopicOption{name} }
 
 func (o TopicOption) applyPublish(p *publishing) { p.topic = o.name }
 
 func (o TopicOption) applySubscribe(s *subscription) { s.topics = append(s.topics, o.name) }
 
-// Key keeps the events of one key in order. It replaces the value's EventKey().
-func Key(key string) PublishOption { return publishOption(func(p *publishing) { p.key = key }) }
+// Key keeps the events of one key in order. It replaces the value's EventKey(); "" is
+// no key.
+func Key(key string) PublishOption {
+	return publishOption(func(p *publishing) { p.key, p.keyed = key, true })
+}
 
 // ID gives the event an id of its own, by which duplicates are recognised.
 func ID(id string) PublishOption { return publishOption(func(p *publishing) { p.id = id }) }

@@ -16,7 +16,7 @@ func (b *Bus) sendOutside(ctx context.Context, topic string, events []event.Even
 	if ctx == context.Background() { // frequent, and nothing but the Bus ends it
 		err = b.produce(b.outside, topic, events)
 	} else {
-		o := &outsider{Context: ctx, b: b}
+		o := b.newOutsider(ctx)
 		err = b.produce(o, topic, events)
 		o.end()
 	}
@@ -37,6 +37,27 @@ type outsider struct {
 
 	b      *Bus
 	merged atomic.Pointer[merged]
+}
+
+// outsiders are contexts that share an allocation, and keep each other's publishers'
+// contexts alive as long. None is used twice: an engine may keep the one it got.
+type outsiders struct {
+	used atomic.Int32
+	all  [16]outsider
+}
+
+func (b *Bus) newOutsider(ctx context.Context) *outsider {
+	for {
+		s := b.outsiders.Load()
+		if s != nil {
+			if i := int(s.used.Add(1)) - 1; i < len(s.all) {
+				o := &s.all[i]
+				o.Context, o.b = ctx, b //nolint:fatcontext // it is the first round that gets one
+				return o
+			}
+		}
+		b.outsiders.CompareAndSwap(s, new(outsiders))
+	}
 }
 
 type merged struct {

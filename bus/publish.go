@@ -143,28 +143,47 @@ func (b *Bus) accepts(ctx context.Context) error {
 	return event.ErrClosed
 }
 
-// runs reports whether ctx is the context of a handler of this Bus.
+// runs reports whether ctx is the context of a handler of this Bus that runs, or of
+// what follows its return.
 func (b *Bus) runs(ctx context.Context) bool {
-	r := runOf(ctx)
-	return r != nil && r.h.g.b == b
+	if r := runOf(ctx); r != nil {
+		return r.h.g.b == b && !r.isFinished()
+	}
+	t := togetherOf(ctx)
+	return t != nil && t.b == b && !t.isOver()
 }
 
 // outbox returns where a publish under ctx is collected, or nil. What a handler
 // of another Bus publishes here is sent at once: its outbox is that Bus's.
 func (b *Bus) outbox(ctx context.Context, now bool) event.Outbox {
-	if now && !event.InBatch(ctx) {
+	if now {
+		if event.InBatch(ctx) {
+			return ofNoEvent{}
+		}
 		return nil
 	}
-	if r := runOf(ctx); r != nil && r.h.g.b != b {
+	r := runOf(ctx)
+	if r != nil && r.h.g.b != b {
 		return nil
 	}
-	return event.OutboxFrom(ctx)
+	o := event.OutboxFrom(ctx)
+	if o != nil && r == nil && event.InBatch(ctx) { // also when a middleware set one for the batch
+		return ofNoEvent{}
+	}
+	return o
 }
+
+// ofNoEvent refuses what is published under the context of a whole batch.
+type ofNoEvent struct{}
+
+func (ofNoEvent) Add(context.Context, string, ...event.Event) error { return event.ErrInBatch }
 
 func applyAll(opts []PublishOption) publishing {
 	var p publishing
 	for _, o := range opts {
-		o.applyPublish(&p)
+		if o != nil {
+			o.applyPublish(&p)
+		}
 	}
 	return p
 }
@@ -242,7 +261,7 @@ func (b *Bus) encode(ctx context.Context, m *message, v any, p *publishing) (eve
 		Data:        data,
 		KeepData:    true,
 	}
-	if a.Key == "" {
+	if !p.keyed {
 		a.Key = m.key(v)
 	}
 	if m.version != "" {
@@ -259,7 +278,7 @@ func (p *publishing) override(e event.Event) event.Event {
 	if p.id != "" {
 		e = e.WithID(p.id)
 	}
-	if p.key != "" {
+	if p.keyed {
 		e = e.WithKey(p.key)
 	}
 	if p.subject != "" {

@@ -18,6 +18,7 @@ type run struct {
 
 	mu        sync.Mutex // the handler may publish from several goroutines
 	over      bool       // the handler returned
+	finished  bool       // and all that follows it is done
 	ordinal   int32
 	collected []outgoing
 }
@@ -90,12 +91,29 @@ func sendable(topic string, events []event.Event) error {
 // end closes the outbox: the handler returned. Unless it succeeded what it
 // published is dropped.
 func (r *run) end(keep bool) {
+	before, after := r.Watched()
 	r.mu.Lock()
 	r.over = true
+	r.finished = !before && !after
 	if !keep {
 		r.collected = nil
 	}
 	r.mu.Unlock()
+}
+
+// finish notes that nothing more is done for the run.
+func (r *run) finish() {
+	r.mu.Lock()
+	r.finished = true
+	r.mu.Unlock()
+}
+
+// isFinished reports whether nothing more is done for the run: what still uses its
+// context was left behind by the handler.
+func (r *run) isFinished() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.finished
 }
 
 // produce sends what was collected. What is accepted is not sent again by the next
@@ -115,6 +133,7 @@ func (r *run) produce(ctx context.Context) error {
 // runAfter runs the functions after the settlement. One that panics is the
 // application's loss, not the process's.
 func (r *run) runAfter(o event.Outcome) {
+	defer r.finish()
 	for after := true; after; _, after = r.Watched() {
 		var err error
 		func() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +14,8 @@ import (
 
 // closing is a shutdown that runs or has ended.
 type closing struct {
+	ctx  context.Context // ends with the first of those of its callers
+	end  context.CancelFunc
 	done chan struct{}
 	err  error // once done
 }
@@ -24,34 +27,42 @@ type closing struct {
 // and is not counted as a failure. Then the channel is closed, unless
 // Config.KeepChannel. Shutdown returns by then whatever still runs, with an error
 // if something does. A Start that is at work may come to its end until ctx ends, and
-// is cancelled then. Later calls wait for the first and return its error.
+// is cancelled then.
+//
+// Later calls wait for the first and return its error; the first end of a context
+// counts for all. Under the context of a handler of the same Bus, which it would wait
+// for, it is refused.
 func (b *Bus) Shutdown(ctx context.Context) error {
-	c, first := b.beginClosing()
+	if b.runs(ctx) {
+		return errOwnHandler
+	}
+	c, first := b.beginClosing(ctx)
+	stop := context.AfterFunc(ctx, c.end)
+	defer stop()
 	if first {
 		go func() {
-			c.err = b.shutdown(ctx)
+			defer c.end()
+			c.err = b.shutdown(c.ctx)
 			close(c.done)
 		}()
-		<-c.done
-		return c.err
 	}
-	select {
-	case <-c.done:
-		return c.err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	<-c.done
+	return c.err
 }
 
+var errOwnHandler = errors.New("bus: shutdown under the context of a handler would wait for that handler")
+
 // beginClosing returns the one shutdown of the Bus and whether it begins now.
-func (b *Bus) beginClosing() (*closing, bool) {
+func (b *Bus) beginClosing(ctx context.Context) (*closing, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closing != nil {
 		return b.closing, false
 	}
-	b.closing = &closing{done: make(chan struct{})}
-	return b.closing, true
+	c := &closing{done: make(chan struct{})}
+	c.ctx, c.end = context.WithCancel(context.WithoutCancel(ctx))
+	b.closing = c
+	return c, true
 }
 
 func (b *Bus) shutdown(ctx context.Context) error {
@@ -250,17 +261,12 @@ func (g *group) stop() error {
 
 // LeftError is returned by a Drain that did not end in time.
 type LeftError struct {
-	Groups  []Left
-	Unknown bool  // the channel can't tell what is left
-	Err     error // why the wait ended
+	Groups  []GroupLag // with something left
+	Unknown bool       // the channel can't tell what is left
+	Err     error      // why the wait ended
 }
 
-// Left is what one group is owed on one topic.
-type Left struct {
-	Group, Topic string
-	Lag          event.Lag
-}
-
+// Error names what each group is still owed.
 func (e *LeftError) Error() string {
 	if e.Unknown {
 		return "bus: drain: the channel can't tell whether something is left"
@@ -284,8 +290,12 @@ func (e *LeftError) Unwrap() error { return e.Err }
 // ends before, it shuts down and returns a *[LeftError] that counts what is left:
 // nothing of it is lost. On a channel that can't tell what is owed it shuts down
 // at once and says so by LeftError.Unknown. Called again it shuts down without
-// waiting any longer.
+// waiting any longer. Under the context of a handler of the same Bus it is refused,
+// as Shutdown is.
 func (b *Bus) Drain(ctx context.Context) error {
+	if b.runs(ctx) {
+		return errOwnHandler
+	}
 	if !b.state.CompareAndSwap(int32(stateStarted), int32(stateDraining)) {
 		if s := b.is(); s == stateNew || s == stateStarting {
 			return ErrNotStarted
@@ -321,27 +331,15 @@ func (b *Bus) settleAll(ctx context.Context) error {
 		names[i] = g.wire
 	}
 	if err := quiescer.Quiet(ctx, names...); err != nil {
-		return &LeftError{Groups: b.left(ctx, groups), Err: err}
+		return &LeftError{Groups: b.left(ctx), Err: err}
 	}
 	return nil
 }
 
-// left counts what the groups are owed.
-func (b *Bus) left(ctx context.Context, groups []*group) []Left {
-	reporter, ok := b.cfg.Channel.(event.LagReporter)
-	if !ok {
-		return nil
-	}
+// left counts what the groups are owed, as far as it can be told.
+func (b *Bus) left(ctx context.Context) []GroupLag {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.cfg.CancelGrace)
 	defer cancel()
-	var all []Left
-	for _, g := range groups {
-		for _, topic := range g.topics {
-			lag, err := reporter.Lag(ctx, topic, g.wire)
-			if err == nil && lag.Unsettled() > 0 {
-				all = append(all, Left{Group: g.name, Topic: topic, Lag: lag})
-			}
-		}
-	}
-	return all
+	all, _ := b.Lag(ctx)
+	return slices.DeleteFunc(all, func(l GroupLag) bool { return l.Lag.Unsettled() == 0 })
 }

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -190,28 +191,71 @@ func TestShutdownLeavesADeafEngineBehind(t *testing.T) {
 	}
 }
 
-// Later calls wait for the first, each as long as its own context.
+// Later calls wait for the first; who has the least patience ends it for all.
 func TestShutdownTwiceAtOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		patience []time.Duration // of the calls; 0: endless
+		takes    time.Duration
+	}{
+		"all are patient":   {[]time.Duration{0, 0, 0}, time.Minute},
+		"long enough":       {[]time.Duration{0, 2 * time.Minute}, time.Minute},
+		"the later is not":  {[]time.Duration{0, time.Second}, 2 * time.Second},
+		"the first is not":  {[]time.Duration{time.Second, 0}, 2 * time.Second},
+		"the third is done": {[]time.Duration{0, time.Second, -1}, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, bus.Config{}, func(b *bus.Bus) {
+				bus.Subscribe(b, "g", func(ctx context.Context, _ Job) error {
+					select {
+					case <-ctx.Done():
+						time.Sleep(time.Second) // virtual
+						return context.Cause(ctx)
+					case <-time.After(time.Minute):
+						return nil
+					}
+				})
+			}, func(t *testing.T, b *bus.Bus, ch *memory.Channel) {
+				publish(t, b, Job{1})
+				synctest.Wait()
+				began := time.Now()
+				var calls sync.WaitGroup
+				for _, d := range c.patience {
+					calls.Go(func() {
+						ctx := t.Context()
+						if d != 0 {
+							var cancel context.CancelFunc
+							ctx, cancel = context.WithTimeout(ctx, d)
+							defer cancel()
+						}
+						if err := b.Shutdown(ctx); err != nil || time.Since(began) != c.takes {
+							t.Errorf("shutdown with patience %v: %v after %v, want %v", d, err, time.Since(began), c.takes)
+						}
+					})
+					synctest.Wait()
+				}
+				calls.Wait()
+			})
+		})
+	}
+}
+
+// Who handles can't wait for its own end.
+func TestShutdownInAHandler(t *testing.T) {
+	var errs []error
 	inBubble(t, bus.Config{}, func(b *bus.Bus) {
-		bus.Subscribe(b, "g", func(context.Context, Job) error { time.Sleep(time.Minute); return nil }) // virtual
+		bus.Subscribe(b, "g", func(ctx context.Context, _ Job) error {
+			errs = append(errs, b.Shutdown(ctx), b.Drain(ctx))
+			return nil
+		})
 	}, func(t *testing.T, b *bus.Bus, ch *memory.Channel) {
 		publish(t, b, Job{1})
-		synctest.Wait()
-		began := time.Now()
-		first := make(chan error, 1)
-		go func() { first <- b.Shutdown(t.Context()) }()
-		synctest.Wait()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := b.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
-			t.Errorf("impatient shutdown: %v after %v", err, time.Since(began))
+		quiet(t, ch)
+		for _, err := range errs {
+			if err == nil || !strings.Contains(err.Error(), "would wait for that handler") {
+				t.Errorf("shutdown in a handler: %v", err)
+			}
 		}
-		if err := b.Shutdown(t.Context()); err != nil || time.Since(began) != time.Minute {
-			t.Errorf("second shutdown: %v after %v", err, time.Since(began))
-		}
-		if err := <-first; err != nil {
-			t.Error(err)
-		}
+		publish(t, b, Job{2}) // nothing is shut down
 	})
 }
 

@@ -27,6 +27,7 @@ func (b *Bus) Start(ctx context.Context) error {
 	defer abort()
 	s := &starting{done: make(chan struct{}), abort: abort}
 	defer close(s.done)
+	defer b.state.CompareAndSwap(int32(stateStarting), int32(stateNew)) // if a middleware panics
 	b.mu.Lock()
 	b.starting = s
 	b.mu.Unlock()
@@ -55,7 +56,9 @@ type starting struct {
 }
 
 // Run starts the Bus, serves until ctx ends, and shuts down in order, within
-// Config.ShutdownTimeout. It returns nil when ctx ended and all went well.
+// Config.ShutdownTimeout. It returns nil when ctx ended and all went well. The error
+// of a start that failed, also because ctx ended meanwhile, is that of [Bus.Start]:
+// nothing runs then, and the channel is still open.
 func (b *Bus) Run(ctx context.Context) error {
 	if err := b.Start(ctx); err != nil {
 		return err
@@ -152,13 +155,10 @@ func (b *Bus) configMistakes() []error {
 
 // check asks the channel what it promises the group and returns what does not fit.
 func (g *group) check(ctx context.Context) []error {
-	var errs []error
-	if err := checkName("group", g.name); err != nil {
-		errs = append(errs, err)
-	}
 	if g.b.cfg.Channel == nil {
-		return errs
+		return nil
 	}
+	var errs []error
 	for i, topic := range g.topics {
 		if err := checkName("topic", topic); err != nil {
 			errs = append(errs, fmt.Errorf("group %q: %w", g.name, err))

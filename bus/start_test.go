@@ -87,7 +87,7 @@ func TestMistakesOfTheConfiguration(t *testing.T) {
 
 func TestMistakesOfSubscriptions(t *testing.T) {
 	b := bus.New(bus.Config{Channel: memory.New()})
-	bus.Subscribe(b, "bad group", handle[OrderPlaced])
+	bus.Subscribe(b, "bad group", handle[OrderPlaced], nil)
 	bus.Subscribe(b, "", handle[OrderPlaced])
 	bus.Subscribe(b, strings.Repeat("g", 101), handle[OrderPlaced])
 	bus.Subscribe(b, "nil", (func(context.Context, OrderPlaced) error)(nil))
@@ -104,7 +104,7 @@ func TestMistakesOfSubscriptions(t *testing.T) {
 	bus.SubscribeRaw(b, "raw-empty", []string{""}, handle[event.Event])
 	bus.SubscribeRaw(b, "raw-type", []string{"no topic"}, handle[event.Event])
 	requireMistakes(t, b,
-		`group "bad group": only letters`,
+		`group "bad group": bus: group "bad group": only letters`,
 		"bus: empty group",
 		"is longer than 100 bytes",
 		`group "nil": nil handler for order-placed`,

@@ -18,6 +18,10 @@ import (
 // marks for errors that mean something else. h runs for one event at a time
 // unless [Workers] says otherwise, and for one event of a key at a time always.
 //
+// The topic is the one that T's events are published to. With the option [Topic] the
+// handler listens elsewhere; that changes nothing for Publish, which a method
+// EventTopic() string does.
+//
 // Mistakes, such as a second handler for the type in the group, are reported by
 // Start. Subscribe panics when the Bus was started already.
 func Subscribe[T any](b *Bus, group string, h func(context.Context, T) error, opts ...SubscribeOption) {
@@ -73,9 +77,11 @@ func (b *Bus) mistake(err error) {
 func (b *Bus) subscribe(name string, types []string, h event.Handler, opts []SubscribeOption) {
 	var s subscription
 	for _, o := range opts {
-		o.applySubscribe(&s)
+		if o != nil {
+			o.applySubscribe(&s)
+		}
 	}
-	if err := s.check(types); err != nil {
+	if err := errors.Join(checkName("group", name), s.check(types)); err != nil {
 		b.mistake(fmt.Errorf("group %q: %w", name, err))
 		return
 	}

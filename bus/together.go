@@ -10,6 +10,7 @@ import (
 type together struct {
 	context.Context // the group's
 
+	b      *Bus
 	mu     sync.Mutex
 	parts  []context.Context // of the deliveries
 	merged context.Context
@@ -24,8 +25,27 @@ func (t *together) Done() <-chan struct{} { return t.context().Done() }
 // Err returns why the context ended, or nil.
 func (t *together) Err() error { return t.context().Err() }
 
-// Value lets the standard library find the merged context once it is made.
+type togetherKey struct{}
+
+// togetherOf returns the context of the batch that ctx belongs to, or nil.
+func togetherOf(ctx context.Context) *together {
+	t, _ := ctx.Value(togetherKey{}).(*together)
+	return t
+}
+
+// isOver reports whether the handler returned.
+func (t *together) isOver() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.over
+}
+
+// Value returns the context itself under its key, and lets the standard library find
+// the merged context once it is made.
 func (t *together) Value(key any) any {
+	if key == (togetherKey{}) {
+		return t
+	}
 	t.mu.Lock()
 	merged := t.merged
 	t.mu.Unlock()

@@ -121,6 +121,9 @@ func (g *group) apply(it *item, act action) {
 	case actHold:
 		g.hold(it)
 	case actDrop:
+		if it.run != nil {
+			it.run.finish()
+		}
 		g.complete(it)
 	case actDone:
 		g.release(it)

@@ -8,15 +8,15 @@ import (
 // Info is what came with an event that is being handled. It is told by the
 // channel's state, never by an attribute that a publisher could have written.
 type Info struct {
-	Event      Event
-	Topic      string
-	Group      string
-	Attempt    int // 1 for the first delivery; an upper bound where the broker counts give-backs
-	Failures   int // how often the handler failed on this event so far
-	Position   Position
-	EnqueuedAt time.Time
-	Redriven   bool // a dead letter that was sent again
-	Replayed   bool // played again from a store
+	Event      Event     // as it was delivered
+	Topic      string    // where it was published
+	Group      string    // as the channel knows it
+	Attempt    int       // 1 for the first delivery; an upper bound where the broker counts give-backs
+	Failures   int       // how often the handler failed on this event so far
+	Position   Position  // in its topic; not valid where the channel has none
+	EnqueuedAt time.Time // when the channel accepted it
+	Redriven   bool      // a dead letter that was sent again
+	Replayed   bool      // played again from a store
 }
 
 // FromContext returns what came with the event that is being handled, and whether
@@ -34,7 +34,7 @@ func FromContext(ctx context.Context) (Info, bool) {
 type Attempt struct {
 	context.Context // of the delivery, from [Consumer].Begin
 
-	Info   Info
+	Info   Info   // of the delivery
 	Outbox Outbox // where a publish under this context goes, unless a nearer one was set
 
 	slots *slots // what few handlers use

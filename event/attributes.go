@@ -11,18 +11,18 @@ import (
 // means that the event does not have the attribute, but for two: an empty ID
 // becomes [NewID], a zero Time becomes now.
 type Attributes struct {
-	ID          string
-	Source      string
-	Type        string
-	Subject     string
-	Time        time.Time // instants of the years 0 to 9999
-	Key         string    // what order is kept by
-	NotBefore   time.Time
-	ContentType string
+	ID          string      // unique within the source
+	Source      string      // a URI reference: who made it
+	Type        string      // what happened
+	Subject     string      // what within the source it is about
+	Time        time.Time   // instants of the years 0 to 9999
+	Key         string      // what order is kept by
+	NotBefore   time.Time   // earliest delivery
+	ContentType string      // media type of Data
 	Schema      string      // an absolute URI
 	Extensions  []Extension // in any order; of two with the same name the last counts, also against Key and NotBefore
-	Data        []byte
-	KeepData    bool // keep Data itself, not a copy: nobody may change the slice from now on
+	Data        []byte      // opaque
+	KeepData    bool        // keep Data itself, not a copy: nobody may change the slice from now on
 }
 
 // New returns an event with a new id and the time of now. It keeps a copy of data.

@@ -2,7 +2,6 @@ package event
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -58,12 +57,10 @@ func (b *Batch) Value(key any) any {
 // tell which event it belongs to.
 type noOutbox struct{}
 
-var errWholeBatch = errors.New("event: publish under the context of a whole batch: use Element(ctx, i), of the event that causes it")
-
-func (noOutbox) Add(context.Context, string, ...Event) error { return errWholeBatch }
+func (noOutbox) Add(context.Context, string, ...Event) error { return ErrInBatch }
 
 // InBatch reports whether ctx is a batch handler's, and not that of one of its
-// events: then a publish under it is an error.
+// events: then a publish under it is [ErrInBatch].
 func InBatch(ctx context.Context) bool {
 	b, _ := ctx.Value(batchKey{}).(*Batch)
 	return b != nil && attemptOf(ctx) == nil

@@ -86,7 +86,7 @@ func TestElement(t *testing.T) {
 
 func TestOutboxOfABatch(t *testing.T) {
 	b, _ := batch(event.WithOutbox(t.Context(), outbox{"outside"}), 2)
-	require.Error(t, event.OutboxFrom(b).Add(b, "topic"), "nobody could tell whose it is")
+	require.ErrorIs(t, event.OutboxFrom(b).Add(b, "topic"), event.ErrInBatch, "nobody could tell whose it is")
 	near := event.WithOutbox(b, outbox{"near"})
 	assert.Equal(t, outbox{"near"}, event.OutboxFrom(near))
 	assert.Equal(t, outbox{"near"}, event.OutboxFrom(event.Element(near, 1)), "nearer than the event's own")

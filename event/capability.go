@@ -10,10 +10,10 @@ import (
 
 // TopicSpec is a topic as it should be. Zero fields leave the choice to the channel.
 type TopicSpec struct {
-	Name       string
-	Partitions int
-	Replicas   int
-	Retention  time.Duration
+	Name       string        // of the topic
+	Partitions int           // lanes; 0: the broker's default
+	Replicas   int           // copies; 0: the broker's default
+	Retention  time.Duration // how long events are kept; 0: the broker's default
 }
 
 // Provisioner is implemented by channels that can make and remove topics and groups.
@@ -59,8 +59,8 @@ type Scheduler interface {
 
 // GroupInfo is a group of a topic.
 type GroupInfo struct {
-	Group   string
-	Members int
+	Group   string // as the channel knows it
+	Members int    // consumers that are open
 }
 
 // Census is implemented by channels that know the groups of a topic.

@@ -87,8 +87,8 @@ type Consumer interface {
 
 // Subscription says what a consumer wants.
 type Subscription struct {
-	Group       string
-	Topics      []string
+	Group       string        // as the channel knows it
+	Topics      []string      // at least one
 	Types       []string      // a hint for filters of the broker; empty: all
 	InFlight    int           // most deliveries in hand; no bound while some are held after an [ErrFull]; 0: the engine's choice
 	Grace       time.Duration // how long begun deliveries may go on when they are revoked
@@ -114,7 +114,7 @@ const (
 // Start is where a group begins that does not exist yet. The zero value is the
 // earliest event that the channel still has.
 type Start struct {
-	Kind StartKind
+	Kind StartKind // of place
 	Time time.Time // of StartSince
 }
 

@@ -17,11 +17,11 @@ const (
 // Cause says why an event became a dead letter. It never carries payload of its own
 // making, but the text of a handler's error is the handler's.
 type Cause struct {
-	Code          string // "handler", "permanent", "decode", "unknown-type", …, or the code of an [Error]; at most MaxCauseName bytes
-	Text          string // at most MaxCauseText bytes
-	Handler       string // name of the handler: group and type; as long as Code
-	Attempts      int
-	Failures      int
+	Code          string    // "handler", "permanent", "decode", "unknown-type", …, or the code of an [Error]; at most MaxCauseName bytes
+	Text          string    // at most MaxCauseText bytes
+	Handler       string    // name of the handler: group and type; as long as Code
+	Attempts      int       // deliveries and further runs of the handler
+	Failures      int       // of the handler, which its retries allow a number of
 	FirstFailedAt time.Time // as far as the member knows that gave up: at the latest then
 	Stack         string    // of a panic; at most MaxCauseStack bytes
 }
@@ -48,14 +48,14 @@ func cut(s string, n int) string {
 // DeadLetter is an event that a group could not handle, unchanged, with the cause
 // beside it.
 type DeadLetter struct {
-	Handle   string // names it within topic and group, for Redrive and Discard
-	Topic    string
-	Group    string
-	Event    Event
-	Raw      []byte // the bytes as received, when they were no event
-	Position Position
-	Cause    Cause
-	FailedAt time.Time
+	Handle   string    // names it within topic and group, for Redrive and Discard
+	Topic    string    // where it came from
+	Group    string    // that gave it up
+	Event    Event     // as it was delivered
+	Raw      []byte    // the bytes as received, when they were no event
+	Position Position  // of the event in its topic
+	Cause    Cause     // why
+	FailedAt time.Time // when it became a dead letter
 }
 
 // DeadLetters is implemented by channels whose dead letters can be looked at. All

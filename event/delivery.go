@@ -24,17 +24,17 @@ func (p Position) String() string { return fmt.Sprintf("%d:%d", p.Lane, p.Offset
 
 // Delivery is one attempt to hand an event to a consumer: a plain value.
 type Delivery struct {
-	Event      Event
-	Topic      string
-	Position   Position
-	Attempt    int // 1 for the first; an upper bound where the broker counts give-backs
-	Failures   int // 0 where the channel doesn't keep them
-	Redriven   bool
-	Replayed   bool
-	EnqueuedAt time.Time
-	Token      Token
-	Err        error  // set when the bytes are no event
-	Raw        []byte // then: the bytes as received
+	Event      Event     // zero when Err is set
+	Topic      string    // where it was published
+	Position   Position  // in its topic; not valid where the channel has none
+	Attempt    int       // 1 for the first; an upper bound where the broker counts give-backs
+	Failures   int       // 0 where the channel doesn't keep them
+	Redriven   bool      // a dead letter that was sent again
+	Replayed   bool      // played again from a store
+	EnqueuedAt time.Time // when the channel accepted it
+	Token      Token     // names the delivery to its consumer
+	Err        error     // set when the bytes are no event
+	Raw        []byte    // then: the bytes as received
 }
 
 // SettleKind is how a delivery ends.
@@ -56,8 +56,8 @@ func (k SettleKind) String() string {
 
 // Settlement ends one delivery. Use [Ack], [Retry], [Release], [Dead] and [Park].
 type Settlement struct {
-	Token    Token
-	Kind     SettleKind
+	Token    Token         // of the delivery
+	Kind     SettleKind    // what becomes of it
 	After    time.Duration // of a retry; 0: at once
 	Failures int           // of a retry: how often the handler has failed by now
 	Cause    *Cause        // of a dead letter

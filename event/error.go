@@ -9,9 +9,9 @@ import (
 // its code, in another process too. Declare it once with [NewError] and compare
 // with errors.Is, which looks at the code alone.
 type Error struct {
-	Code    string          `json:"code"`    // stable, for programs: "sold_out"
-	Message string          `json:"message"` // for people
-	Details json.RawMessage `json:"details,omitempty"`
+	Code    string          `json:"code"`              // stable, for programs: "sold_out"
+	Message string          `json:"message"`           // for people
+	Details json.RawMessage `json:"details,omitempty"` // for programs, as JSON
 }
 
 // NewError returns an error with a code for programs and a message for people.

@@ -35,6 +35,8 @@ var (
 	// ErrBehind is the error of an event of a batch that comes again, because an
 	// earlier one of its key did not come to its end.
 	ErrBehind = errors.New("event: behind an earlier event of its key")
+	// ErrInBatch is returned for a publish under the context of a whole batch.
+	ErrInBatch = errors.New("event: publish under the context of a whole batch: use that of the event which causes it, Element(ctx, i)")
 	// ErrNotFound is returned for a dead letter that isn't there (any more).
 	ErrNotFound = errors.New("event: not found")
 )
@@ -47,6 +49,7 @@ type FullError struct {
 	Err          error  // the context's error when a publisher stopped waiting for room
 }
 
+// Error names the topic, the group and how far behind it is.
 func (e *FullError) Error() string {
 	s := fmt.Sprintf("event: topic %q is full: group %q has %d events unsettled, bound %d", e.Topic, e.Group, e.Waiting, e.Bound)
 	if e.Err != nil {
@@ -69,8 +72,8 @@ type ProduceError struct{ Failed []ProduceFailure }
 type ProduceFailure struct {
 	Index int    // in the call
 	ID    string // of the event
-	Err   error
-	Maybe bool // it may have been written: the answer was lost or late
+	Err   error  // why
+	Maybe bool   // it may have been written: the answer was lost or late
 }
 
 // Final reports whether a repetition of the same Produce can't help: the event was
@@ -80,6 +83,7 @@ func (f ProduceFailure) Final() bool {
 	return !f.Maybe && (errors.Is(f.Err, ErrTooLarge) || errors.Is(f.Err, ErrDelayTooLong) || errors.As(f.Err, &bad))
 }
 
+// Error tells how many were not accepted, and of the first three why.
 func (e *ProduceError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "event: %d not accepted", len(e.Failed))
@@ -88,7 +92,7 @@ func (e *ProduceError) Error() string {
 			fmt.Fprintf(&b, "; and %d more", len(e.Failed)-i)
 			break
 		}
-		fmt.Fprintf(&b, "; [%d] %s: %v", f.Index, f.ID, f.Err)
+		fmt.Fprintf(&b, "; [%d] %q: %v", f.Index, f.ID, f.Err)
 		if f.Maybe {
 			b.WriteString(" (may be written)")
 		}
@@ -109,6 +113,7 @@ func (e *ProduceError) Unwrap() []error {
 // others were recorded.
 type SettleError struct{ Failed map[int]error }
 
+// Error tells how many were refused, and why the first.
 func (e *SettleError) Error() string {
 	if len(e.Failed) == 0 {
 		return "event: no settlement refused"

@@ -17,7 +17,7 @@ const (
 // Extension is one extension attribute of an event. Values are kept in the
 // canonical string form of the CloudEvents type system: an integer or a boolean
 // that arrives in JSON becomes its text.
-type Extension struct{ Name, Value string }
+type Extension struct{ Name, Value string } // a name is of lower-case letters and digits
 
 // CorrelationID returns the conversation that the event belongs to: the extension
 // correlationid, or the event's own id when it starts one.

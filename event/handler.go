@@ -14,6 +14,7 @@ type Handler func(ctx context.Context, e Event) error
 // Middleware wraps handlers. Wrap is called once for each handler, at start.
 // A middleware may implement [BatchMiddleware] and [StartChecker] too.
 type Middleware interface {
+	// Wrap returns a handler that calls next, or doesn't.
 	Wrap(next Handler) Handler
 }
 
@@ -30,12 +31,14 @@ type BatchHandler func(ctx context.Context, events []Event) error
 // BatchMiddleware is a [Middleware] that can wrap batch handlers too. A
 // middleware without it is refused on a batch subscription at start.
 type BatchMiddleware interface {
+	// WrapBatch returns a batch handler that calls next, or doesn't.
 	WrapBatch(next BatchHandler) BatchHandler
 }
 
 // StartChecker is a [Middleware] that looks at the subscription it was put on and
 // at the channel's guarantees before anything runs. Its error is a start-up error.
 type StartChecker interface {
+	// CheckStart returns why the middleware can't work there, or nil.
 	CheckStart(s Subscription, g Guarantees) error
 }
 

@@ -8,8 +8,8 @@ import (
 // Header is a header of a message that carries an event in binary mode: the data is
 // the message's payload, the attributes are headers.
 type Header struct {
-	Key   string
-	Value []byte
+	Key   string // name
+	Value []byte // bytes, as they are
 }
 
 // HeaderFormat says how attributes become headers.

@@ -8,11 +8,11 @@ import (
 // Origin is what an event inherits from where it is published: the conversation,
 // the event that caused it, the trace, and the tenant.
 type Origin struct {
-	CorrelationID string
-	CausationID   string
-	Traceparent   string
-	Tracestate    string
-	Tenant        string
+	CorrelationID string // of the conversation
+	CausationID   string // the id of the event that caused it
+	Traceparent   string // W3C Trace Context
+	Tracestate    string // W3C Trace Context
+	Tenant        string // whose event it is
 }
 
 // maxInherited bounds an inherited attribute, so that nobody upstream can make

@@ -20,8 +20,8 @@ func (k OutcomeKind) String() string {
 
 // Outcome is how an attempt ended, with the error that the handler returned.
 type Outcome struct {
-	Kind OutcomeKind
-	Err  error
+	Kind OutcomeKind // how it ended
+	Err  error       // the handler's, if it failed
 }
 
 // OnOutcome registers functions for the end of the attempt that ctx belongs to;

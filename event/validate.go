@@ -19,7 +19,7 @@ const (
 // AttributeError names the attribute that makes an event invalid.
 type AttributeError struct {
 	Name   string // of the attribute; "data" and "" (the envelope itself) included
-	Reason string
+	Reason string // what is wrong with it
 }
 
 // Error names the attribute and says what is wrong with it.

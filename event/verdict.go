@@ -34,9 +34,9 @@ func kindName[K ~uint8](k K, names ...string) string {
 
 // Verdict is what a handler's error asks for, read by [VerdictOf].
 type Verdict struct {
-	Kind  VerdictKind
+	Kind  VerdictKind   // of answer
 	After time.Duration // when Timed: how long to wait; otherwise the backoff decides
-	Timed bool
+	Timed bool          // After was said
 }
 
 type verdictError struct {

@@ -126,8 +126,8 @@ func TestProduceError(t *testing.T) {
 	require.ErrorIs(t, err, event.ErrTooLarge)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	assert.Len(t, err.Unwrap(), 6)
-	assert.Equal(t, "event: 6 not accepted; [1] a: event: larger than the channel's limit"+
-		"; [3] b: context deadline exceeded (may be written); [4] c: x: event: delay longer than the channel's longest; and 3 more", err.Error())
+	assert.Equal(t, "event: 6 not accepted; [1] \"a\": event: larger than the channel's limit"+
+		"; [3] \"b\": context deadline exceeded (may be written); [4] \"c\": x: event: delay longer than the channel's longest; and 3 more", err.Error())
 }
 
 func TestSettleError(t *testing.T) {

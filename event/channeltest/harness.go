@@ -69,8 +69,8 @@ type Harness struct {
 
 // Declaration is what a channel promises.
 type Declaration struct {
-	Guarantees   event.Guarantees
-	Capabilities Capability
+	Guarantees   event.Guarantees // as promised
+	Capabilities Capability       // by name
 }
 
 // Run tests the channel that h opens against everything that package event
