@@ -154,11 +154,11 @@ func (g *group) accept(ds []event.Delivery, full bool) {
 			it.failures = g.kept.take(d)
 		}
 		if front := g.lineUp(it); front == it {
-			g.makeReady(it)
+			g.queueUp(it)
 		} else if front.aside > 0 && front.heapIndex > 0 {
 			front.aside++
 			g.aside++
-		} else {
+		} else if front.tail != nil {
 			g.joinBehind(it, front)
 		}
 	}

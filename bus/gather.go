@@ -63,12 +63,17 @@ func (h *handler) wrapBatch(outer []event.Middleware) {
 // makeReady lets an item be worked on: by itself, or with others of its handler. mu
 // is held.
 func (g *group) makeReady(it *item) {
-	if it.gathers() {
+	g.queueUp(it)
+	signal(g.wake)
+}
+
+// queueUp is makeReady without waking a worker. mu is held.
+func (g *group) queueUp(it *item) {
+	if len(g.gatherings) > 0 && it.gathers() {
 		g.gather(it)
 		return
 	}
 	g.ready.push(it)
-	signal(g.wake)
 }
 
 // gathers reports whether an item is run with others.
@@ -113,7 +118,7 @@ func (it *item) joinable(h *handler) bool {
 // joinBehind counts an item that was lined up behind a front that waits for its
 // batch. mu is held.
 func (g *group) joinBehind(it, front *item) {
-	if front.tail == nil || front.tail.next != it || !front.tail.joinable(front.h) {
+	if front.tail.next != it || !front.tail.joinable(front.h) {
 		return
 	}
 	front.tail = it
@@ -229,7 +234,9 @@ func (g *group) gathered() bool {
 func (g *group) forgetGathered() {
 	for _, b := range g.gatherings {
 		for b.first.len() > 0 {
-			g.complete(b.first.pop())
+			it := b.first.pop()
+			it.tail = nil
+			g.complete(it)
 		}
 		b.n = 0
 	}

@@ -67,7 +67,7 @@ type group struct {
 	receive    context.CancelFunc // of the Receive that runs
 	receiving  problem            // what kept the engine from receiving
 	unsettled  error              // what keeps settlements from the channel
-	taken      uint64             // deliveries so far
+	taken      int32              // deliveries so far; it wraps around
 	settling   int                // tries of the settlements that don't reach the channel
 
 	latest     *handler // of handlers, by type

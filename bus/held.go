@@ -27,7 +27,7 @@ func (h *heldHeap) Len() int { return len(*h) }
 // Less puts what is due first in front, and of those what came first.
 func (h *heldHeap) Less(i, j int) bool {
 	a, b := (*h)[i], (*h)[j]
-	return a.due.Before(b.due) || a.due.Equal(b.due) && a.order < b.order
+	return a.due.Before(b.due) || a.due.Equal(b.due) && a.order-b.order < 0
 }
 
 // Swap swaps two items.

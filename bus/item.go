@@ -41,12 +41,12 @@ type item struct {
 
 	batch *members // that it leads
 	tail  *item    // while it waits for others of its handler: the last that can go with it
-	order uint64   // in which it came
 
 	next     *item // behind it: of the same key, or in the free list
 	last     *item // at the front of a key: the end of its line
 	inBucket *item // next key in the same bucket
 	bucket   int32 // from 1; 0: no key
+	order    int32 // in which it came; it wraps around
 }
 
 // take returns an item for a delivery. mu is held.
@@ -84,7 +84,7 @@ func (it *item) reset() {
 		return
 	}
 	it.d.Event, it.h, it.run = event.Event{}, nil, nil
-	it.step, it.runs, it.taken, it.tail = stepRun, 0, false, nil
+	it.step, it.runs, it.taken = stepRun, 0, false
 }
 
 // markEmpty tells that nothing is in hand any more. mu is held.
@@ -119,6 +119,8 @@ func (g *group) passOn(it *item) {
 	next := g.keys.advance(it)
 	switch {
 	case next == nil:
+	case !next.taken && !g.closing:
+		g.makeReady(next)
 	case !next.taken:
 		g.passTo(next)
 	case next.then != actNone:

@@ -134,7 +134,7 @@ func (b *Bus) accepts(ctx context.Context) error {
 	if b.is() == stateStarted {
 		return nil
 	}
-	if b.runs(ctx) {
+	if b.runs(ctx) || b.runsBatch(ctx) {
 		return nil // what runs may finish
 	}
 	if s := b.is(); s == stateNew || s == stateStarting {
@@ -146,11 +146,8 @@ func (b *Bus) accepts(ctx context.Context) error {
 // runs reports whether ctx is the context of a handler of this Bus that runs, or of
 // what follows its return.
 func (b *Bus) runs(ctx context.Context) bool {
-	if r := runOf(ctx); r != nil {
-		return r.h.g.b == b && !r.isFinished()
-	}
-	t := togetherOf(ctx)
-	return t != nil && t.b == b && !t.isOver()
+	r := runOf(ctx)
+	return r != nil && r.h.g.b == b && !r.isFinished()
 }
 
 // outbox returns where a publish under ctx is collected, or nil. What a handler

@@ -33,7 +33,7 @@ type closing struct {
 // counts for all. Under the context of a handler of the same Bus, which it would wait
 // for, it is refused.
 func (b *Bus) Shutdown(ctx context.Context) error {
-	if b.runs(ctx) {
+	if b.runs(ctx) || b.runsBatch(ctx) {
 		return errOwnHandler
 	}
 	c, first := b.beginClosing(ctx)
@@ -293,7 +293,7 @@ func (e *LeftError) Unwrap() error { return e.Err }
 // waiting any longer. Under the context of a handler of the same Bus it is refused,
 // as Shutdown is.
 func (b *Bus) Drain(ctx context.Context) error {
-	if b.runs(ctx) {
+	if b.runs(ctx) || b.runsBatch(ctx) {
 		return errOwnHandler
 	}
 	if !b.state.CompareAndSwap(int32(stateStarted), int32(stateDraining)) {

@@ -33,6 +33,12 @@ func togetherOf(ctx context.Context) *together {
 	return t
 }
 
+// runsBatch reports whether ctx is the context of a batch handler of this Bus that runs.
+func (b *Bus) runsBatch(ctx context.Context) bool {
+	t := togetherOf(ctx)
+	return t != nil && t.b == b && !t.isOver()
+}
+
 // isOver reports whether the handler returned.
 func (t *together) isOver() bool {
 	t.mu.Lock()

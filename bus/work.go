@@ -55,7 +55,7 @@ func (g *group) workLoop(it *item, act action, batch *batchRun) {
 			ended = true
 			return
 		}
-		if it.batch != nil {
+		if it.taken && it.batch != nil {
 			w.batch = w.beginBatch(it)
 			it, act = nil, actNone
 			continue
