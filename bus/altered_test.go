@@ -169,11 +169,11 @@ func quiet(t *testing.T, ch quieter) {
 	synctest.Wait()
 }
 
-// letters returns the dead letters of a group.
-func letters(t *testing.T, b *bus.Bus, group string) []event.DeadLetter {
+// letters returns the dead letters of a group; with keys, only theirs.
+func letters(t *testing.T, b *bus.Bus, group string, keys ...string) []event.DeadLetter {
 	t.Helper()
 	var all []event.DeadLetter
-	for d, err := range b.DeadLetters(t.Context(), group) {
+	for d, err := range b.DeadLetters(t.Context(), group, keys...) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -48,8 +48,16 @@ func (r Backoff) check() error {
 	return nil
 }
 
+// jitter returns a time up to limit.
+type jitter func(limit time.Duration) time.Duration
+
+func fullJitter(limit time.Duration) time.Duration { return rand.N(limit) + 1 }
+
+// noJitter is for those who need the same waits each time.
+func noJitter(limit time.Duration) time.Duration { return limit }
+
 // wait returns the wait after the n-th failure, n from 1.
-func (r Backoff) wait(n int) time.Duration {
+func (r Backoff) wait(n int, spread jitter) time.Duration {
 	limit := r.First
 	for i := 1; i < n && limit < r.Max; i++ {
 		if limit > r.Max/2 { // twice that may be more than can be said
@@ -58,8 +66,7 @@ func (r Backoff) wait(n int) time.Duration {
 		}
 		limit *= 2
 	}
-	limit = min(limit, r.Max)
-	return rand.N(limit) + 1
+	return spread(min(limit, r.Max))
 }
 
 // brief is the backoff of what is no failure of a handler: a full channel, a

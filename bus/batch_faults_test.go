@@ -130,3 +130,44 @@ func TestBatchBeforeThatFailsIsTold(t *testing.T) {
 		}
 	})
 }
+
+// An event of a batch that fails for good parks its key: those behind it in the batch
+// wait with it, and come after it when it is driven again.
+func TestBatchParksAKey(t *testing.T) {
+	var seen batches
+	inBubble(t, bus.Config{}, func(b *bus.Bus) {
+		bus.SubscribeBatch(b, "g", func(_ context.Context, rows []Row) error {
+			if seen.add(rows) == 1 {
+				return bus.BatchError{1: event.Permanent(errBoom)}
+			}
+			return nil
+		}, bus.Batch(4, time.Second), bus.ParkKey())
+	}, func(t *testing.T, b *bus.Bus, ch *memory.Channel) {
+		for n, key := range []string{"a", "a", "a", "b"} {
+			publish(t, b, Row{key, n})
+		}
+		pass(time.Hour)
+		if got, want := fmt.Sprint(seen.got), "[[{a 0} {a 1} {a 2} {b 3}]]"; got != want {
+			t.Errorf("batches %s while the key is parked, want %s", got, want)
+		}
+		if _, err := b.RedriveKey(t.Context(), "g", "a"); err != nil {
+			t.Error(err)
+		}
+		pass(time.Hour)
+		if got, want := fmt.Sprint(seen.got[1:]), "[[{a 1} {a 2}]]"; got != want {
+			t.Errorf("batches %s when the key is driven again, want %s", got, want)
+		}
+		if left := bus.LeftInHand(b); left != "" {
+			t.Errorf("left in hand: %s", left)
+		}
+	})
+}
+
+// A Stepper has no batches, and says so.
+func TestStepperRefusesBatches(t *testing.T) {
+	b := bus.New(bus.Config{Channel: memory.New()})
+	bus.SubscribeBatch(b, "g", func(context.Context, []Row) error { return nil })
+	if _, err := b.StartStepper(t.Context()); err == nil {
+		t.Error("started")
+	}
+}

@@ -24,6 +24,7 @@ type Config struct {
 	Transforms []event.Transform  // on every event on its way out
 	Logger     *slog.Logger       // nil: discards
 	Hooks      []any              // values that implement some of the hook interfaces of this package
+	Require    Requirements       // what the channel has to promise, or Start fails
 
 	ShutdownTimeout time.Duration // how long Run lets handlers finish; 0: 30 s
 	CancelGrace     time.Duration // how long Shutdown waits after it cancelled handlers; 0: 2 s
@@ -67,6 +68,7 @@ type Bus struct {
 	messages  registry[reflect.Type, *message]
 	names     registry[string, *message] // by event type
 	producers registry[string, event.Producer]
+	promises  registry[string, event.Guarantees] // to those who publish, by topic
 
 	mu       sync.Mutex // guards what follows; never held across a call
 	groups   []*group

@@ -30,7 +30,7 @@ func (g *group) decide(it *item, err error) action {
 	if unmarked := verdict == (event.Verdict{Kind: event.Failed}); unmarked && errors.Is(err, event.ErrFull) {
 		g.stall(StallRoom, fullness(err))
 		it.roomless = true
-		return g.again(it, err, brief.wait(it.tried()))
+		return g.again(it, err, brief.wait(it.tried(), g.jitter))
 	}
 	switch verdict.Kind {
 	case event.Rejected:
@@ -64,15 +64,15 @@ func (g *group) failed(it *item, err error, verdict event.Verdict) action {
 	}
 	wait := verdict.After
 	if !verdict.Timed {
-		wait = it.h.retry.wait(it.failures)
+		wait = it.h.retry.wait(it.failures, g.jitter)
 	}
 	return g.again(it, err, wait)
 }
 
-// dead makes the delivery a dead letter.
+// dead makes the delivery a dead letter, and parks its key if the handler says so.
 func (g *group) dead(it *item, err error, forGood bool) action {
 	it.outcome = event.Outcome{Kind: event.OutcomeDead, Err: err}
-	it.settlement = event.Dead(it.d.Token, g.cause(it, err, codeOf(err, forGood)))
+	it.settlement = it.deadLetter(g.cause(it, err, codeOf(err, forGood)))
 	return g.conclude(it)
 }
 
@@ -181,7 +181,7 @@ func (g *group) runBefore(it *item) (err error) {
 // holdFor keeps a delivery in hand to try a step again soon.
 func (g *group) holdFor(it *item, s step) {
 	it.step, it.roomless = s, false
-	it.due = time.Now().Add(brief.wait(it.tried()))
+	it.due = time.Now().Add(brief.wait(it.tried(), g.jitter))
 	g.consumer.Hold(it.d.Token, it.failures)
 }
 

@@ -25,7 +25,7 @@
 // all Buses, in this process or in others, that have a group of this name on the
 // channel, with the same [Config].App. A group has one handler for each event type.
 // [Workers], [InFlight], [From], [Strict] and [Unordered] belong to the group; [Retry],
-// [BlockKey], [Timeout], [With] and [Batch] to the handler.
+// [BlockKey], [ParkKey], [Timeout], [With] and [Batch] to the handler.
 //
 // An event of a type that the group has no handler for is acknowledged and told to
 // the [SkipHook]; under [Strict] it is a dead letter.
@@ -42,9 +42,10 @@
 // process ended, or the lease was lost, before the settlement was recorded.
 //
 // Order: of the events of a (group, topic, key), one is first handed to a handler
-// after the one before it was settled: handled, or dead; a batch handler gets several at
-// once, in order. That holds through retries, and between the members of a group. Different keys run at the same time, as far as
-// there are workers.
+// after the one before it was settled: handled, or dead; with [ParkKey] only handled,
+// since the later ones of a dead one are kept behind it. A batch handler gets several at
+// once, in order. That holds through retries, and between the members of a group.
+// Different keys run at the same time, as far as there are workers.
 //
 // Room: what a group has in hand is bounded by [InFlight], but for deliveries that
 // wait for room in the channel, and those behind them in their key: others have to be
@@ -56,7 +57,8 @@
 //
 //   - Exactly one run of a handler for each event.
 //   - Order without a key, between topics, or between different keys of one topic.
-//   - Order for an event that is driven again: it comes when it is driven.
+//   - Order for an event that is driven again: it comes when it is driven. But a parked
+//     key is driven again in order.
 //   - Order of a key when the handlers of the group are [Unordered].
 //   - Time: a delayed event or a retry comes no earlier than it is due, and may come
 //     later. But a retry that was given back comes after the longest delay that the
@@ -73,7 +75,8 @@
 // An error: a failure. What the handler published is dropped and the event is tried
 // again after a wait that [Retry] says; see [Backoff] for the default. When the
 // attempts are used up the event becomes a dead letter and the key goes on. With
-// [BlockKey] there is no last attempt. A panic is a failure too, a [PanicError].
+// [BlockKey] there is no last attempt; with [ParkKey] the key doesn't go on. A panic is
+// a failure too, a [PanicError].
 //
 // Errors that are marked are something else: [event.Permanent] is a dead letter at
 // once, [event.RetryAfter] a failure with a wait of its own, [event.Postpone] a wait
@@ -143,6 +146,21 @@
 // and to no other, with its failures back at zero, or a repaired event in its place;
 // [Bus.Discard] removes one. When the store of dead letters is full, the delivery
 // waits in hand: nothing is dropped.
+//
+// With [ParkKey], what fails for good parks its key, where the channel can
+// ([event.Guarantees].Parks; Start says so if not): the later ones of the key go behind
+// it, as dead letters with the code [event.CodeParkedBehind], without a run and without a
+// hook being told. [Bus.RedriveKey] hands them to the group again, in order and ahead of
+// what is newer; so does a Redrive of the one in front, or of its repair. If one fails
+// for good once more, it is parked with those behind it. Dead letters of types that the
+// group has no handler for park nothing.
+//
+// # Later
+//
+// [Delay] and [At] publish an event that is delivered no earlier than it is due. A delay
+// above the channel's longest is refused by the publish, with an error that names
+// channel, topic and limit; [Config].Require moves that to Start, and all else that an
+// application needs of its channel. [Bus.Cancel] takes such an event back until it is due.
 //
 // # The end
 //

@@ -8,7 +8,7 @@ func LeftInHand(b *Bus) string {
 	for _, g := range b.started() {
 		g.mu.Lock()
 		lines, gathered := 0, 0
-		for _, front := range &g.keys.buckets {
+		for _, front := range g.keys.buckets {
 			if front != nil {
 				lines++
 			}

@@ -50,12 +50,9 @@ func (g *group) waitRoom() (room int, open bool) {
 			g.mu.Unlock()
 			return 0, false
 		case g.paused:
-		case g.crowded():
-			if g.canGiveBack() && g.blockedRuns() > 0 {
-				g.mu.Unlock()
-				return 0, true
-			}
-			fallthrough
+		case g.shouldGiveBack():
+			g.mu.Unlock()
+			return 0, true
 		default:
 			if room = g.room(); room > 0 {
 				g.mu.Unlock()
@@ -178,6 +175,12 @@ func (g *group) lineUp(it *item) *item {
 
 // canGiveBack reports whether the channel takes deliveries back until a time.
 func (g *group) canGiveBack() bool { return g.gives.GivesBack && g.gives.MaxRetry != 0 }
+
+// shouldGiveBack reports whether keys that wait for retries are to be given back, to
+// make room for others. mu is held.
+func (g *group) shouldGiveBack() bool {
+	return g.crowded() && g.canGiveBack() && g.blockedRuns() > 0
+}
 
 // crowded reports whether ¾ of the window waits for retries. mu is held.
 func (g *group) crowded() bool {

@@ -30,6 +30,7 @@ type group struct {
 	unordered bool
 	strict    bool
 
+	jitter   jitter // of the waits
 	consumer event.Consumer
 	gives    event.Guarantees // the weakest of the topics
 	kept     *failureTable    // when the channel doesn't keep failures
@@ -82,6 +83,7 @@ func newGroup(b *Bus, name string) *group {
 		handlers: make(map[string]*handler),
 		rest:     make(map[string]*handler),
 		warned:   make(map[StallReason]time.Time),
+		jitter:   fullJitter,
 	}
 }
 
@@ -194,17 +196,21 @@ func (g *group) wrap() {
 // join adds a handler's topics: those that it says, else those of its types, which
 // are known only when all subscriptions are.
 func (g *group) join(h *handler) {
+	for _, topic := range g.topicsOf(h) {
+		if !slices.Contains(g.topics, topic) {
+			g.topics = append(g.topics, topic)
+		}
+	}
+}
+
+func (g *group) topicsOf(h *handler) []string {
 	topics := h.opts.topics
 	if len(topics) == 0 {
 		for _, typ := range h.types {
 			topics = append(topics, g.b.topicOf(typ))
 		}
 	}
-	for _, topic := range topics {
-		if !slices.Contains(g.topics, topic) {
-			g.topics = append(g.topics, topic)
-		}
-	}
+	return topics
 }
 
 func (g *group) subscription() event.Subscription {
@@ -230,12 +236,8 @@ func (g *group) subscription() event.Subscription {
 }
 
 // run starts the goroutines.
-func (g *group) run(ctx context.Context) {
-	g.ctx, g.cancel = context.WithCancel(ctx)
-	g.live.Store(true)
-	if !g.gives.KeepsFailures {
-		g.kept = newFailureTable()
-	}
+func (g *group) run() {
+	g.equip(keyBuckets)
 	g.running.Go(func() {
 		defer close(g.fetched)
 		g.fetchLoop()
@@ -243,6 +245,16 @@ func (g *group) run(ctx context.Context) {
 	g.running.Go(g.keepLoop)
 	for range g.workers {
 		g.running.Go(func() { g.workLoop(nil, actNone, nil) })
+	}
+}
+
+// equip makes what a group that runs has.
+func (g *group) equip(buckets int) {
+	g.keys.buckets = make([]*item, buckets)
+	g.ctx, g.cancel = context.WithCancel(g.ctx)
+	g.live.Store(true)
+	if !g.gives.KeepsFailures {
+		g.kept = newFailureTable()
 	}
 }
 

@@ -117,7 +117,7 @@ func (g *group) settled(it *item, err error) {
 	switch {
 	case errors.Is(err, event.ErrFull): // the dead letters: the lane waits
 		it.step = stepSettle
-		it.due = time.Now().Add(brief.wait(it.tried()))
+		it.due = time.Now().Add(brief.wait(it.tried(), g.jitter))
 		g.hold(it)
 	case it.run != nil && err == nil: // somebody waits for the settlement
 		g.passOn(it)
@@ -143,7 +143,7 @@ func (g *group) settleLater(batch []*item, err error) {
 		return
 	}
 	g.settling++
-	due := time.Now().Add(brief.wait(g.settling))
+	due := time.Now().Add(brief.wait(g.settling, g.jitter))
 	for _, it := range batch {
 		it.step, it.due = stepSettle, due
 		g.hold(it)

@@ -2,14 +2,19 @@ package bus
 
 import "hash/maphash"
 
-const keyBuckets = 1024
+// Sizes of a keyTable; powers of two.
+const (
+	keyBuckets    = 1024
+	fewKeyBuckets = 16 // of a Stepper, which is made often and has little in hand
+)
 
 var keySeed = maphash.MakeSeed()
 
 // keyTable lines up the items of each key in hand: the front of a line is with a
-// worker, held, or about to be; the others wait behind it. It allocates nothing.
+// worker, held, or about to be; the others wait behind it. It allocates nothing but
+// its buckets, before the first delivery.
 type keyTable struct {
-	buckets [keyBuckets]*item // fronts
+	buckets []*item // fronts
 }
 
 // add lines an item up and returns the front of its key. Items without a key are
@@ -19,7 +24,7 @@ func (t *keyTable) add(it *item) *item {
 	if key == "" {
 		return it
 	}
-	i := maphash.String(keySeed, key) % keyBuckets
+	i := maphash.String(keySeed, key) & uint64(len(t.buckets)-1)
 	for front := t.buckets[i]; front != nil; front = front.inBucket {
 		if front.d.Event.Key() == key && front.d.Topic == it.d.Topic {
 			front.last.next = it

@@ -26,6 +26,7 @@ type subscription struct {
 	topics     []string
 	retry      Backoff
 	blockKey   bool
+	parkKey    bool
 	timeout    time.Duration
 	middleware []event.Middleware
 	group      groupOptions
@@ -77,12 +78,15 @@ func Subject(subject string) PublishOption {
 	return publishOption(func(p *publishing) { p.subject = subject })
 }
 
-// Delay lets the event be delivered no earlier than in d.
+// Delay lets the event be delivered no earlier than in d. A publish with a delay above
+// the channel's longest is refused with [event.ErrDelayTooLong]. See [Bus.Cancel], and
+// [Requirements] to know at the start.
 func Delay(d time.Duration) PublishOption {
 	return publishOption(func(p *publishing) { p.notBefore = time.Now().Add(d) })
 }
 
-// At lets the event be delivered no earlier than at t.
+// At lets the event be delivered no earlier than at t; a time that is past is as good
+// as none. For the rest it is as [Delay].
 func At(t time.Time) PublishOption { return publishOption(func(p *publishing) { p.notBefore = t }) }
 
 // Now publishes at once, also inside a handler: the event goes out even if the

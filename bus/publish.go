@@ -210,6 +210,9 @@ func (b *Bus) build(ctx context.Context, v any, p *publishing) (event.Event, str
 	if err != nil {
 		return e, "", fmt.Errorf("bus: publish %s: %w", e.Type(), err)
 	}
+	if err := b.checkDelay(ctx, topic, e); err != nil {
+		return e, "", fmt.Errorf("bus: publish %s: %w", e.Type(), err)
+	}
 	return e, topic, nil
 }
 

@@ -16,7 +16,10 @@ import (
 // may be called again when what was wrong lay outside. When it returned nil, all
 // groups exist: what is published from now on reaches them. ctx bounds the start
 // alone.
-func (b *Bus) Start(ctx context.Context) error {
+func (b *Bus) Start(ctx context.Context) error { return b.startWith(ctx, (*group).run) }
+
+// startWith starts, and lets the groups run as run says.
+func (b *Bus) startWith(ctx context.Context, run func(*group)) error {
 	if !b.state.CompareAndSwap(int32(stateNew), int32(stateStarting)) {
 		if b.is() == stateClosed {
 			return event.ErrClosed
@@ -43,7 +46,7 @@ func (b *Bus) Start(ctx context.Context) error {
 		return fmt.Errorf("bus: start: %w", event.ErrClosed)
 	}
 	for _, g := range b.started() {
-		g.run(g.ctx)
+		run(g)
 	}
 	return nil
 }
@@ -70,7 +73,7 @@ func (b *Bus) Run(ctx context.Context) error {
 }
 
 func (b *Bus) start(ctx context.Context) error {
-	errs := b.configMistakes()
+	errs := append(b.configMistakes(), b.checkPublished(ctx)...)
 	groups := b.started()
 	for _, g := range groups {
 		g.prepare()
@@ -188,7 +191,8 @@ func (g *group) checkTopic(topic string, gives event.Guarantees) []error {
 	if from != nil && (from.Kind == event.StartOldest || from.Kind == event.StartSince) && !gives.History {
 		errs = append(errs, fmt.Errorf("group %q: topic %q: From: %w (%s)", g.name, topic, event.ErrNoHistory, gives.Channel))
 	}
-	return errs
+	errs = append(errs, g.checkPark(topic, gives)...)
+	return append(errs, g.checkRequired(topic, gives)...)
 }
 
 // checkMiddleware asks the middlewares of every handler.

@@ -114,6 +114,9 @@ func (s *subscription) check(types []string) error {
 	if s.timeout < 0 {
 		errs = append(errs, errors.New("Timeout is negative"))
 	}
+	if s.blockKey && s.parkKey {
+		errs = append(errs, errors.New("BlockKey and ParkKey contradict each other: a key waits for ever, or is parked"))
+	}
 	if slices.Contains(s.middleware, nil) {
 		errs = append(errs, errors.New("With has a nil middleware"))
 	}

@@ -20,7 +20,7 @@ const (
 	actBehind        // of a batch: it comes again behind another of its key
 )
 
-// slabSize is how many runs share an allocation.
+// slabSize is how many runs share an allocation, once a worker has done some work.
 const slabSize = 16
 
 // worker is what one worker goroutine has of its own.
@@ -195,7 +195,7 @@ func (g *group) withoutHandler(it *item) (action, bool) {
 		g.b.hooks.skipped(g.name, d.Topic, d.Event)
 		it.settlement = event.Ack(d.Token)
 	case g.gives.RedriveLimit > 0 && d.Attempt >= g.gives.RedriveLimit:
-		it.settlement = event.Dead(d.Token, g.cause(it, errBrokerLimit, codeLimit))
+		it.settlement = it.deadLetter(g.cause(it, errBrokerLimit, codeLimit))
 	default:
 		return actNone, false
 	}
@@ -264,7 +264,7 @@ func (r *run) call() (err error) {
 
 func (w *worker) newRun() *run {
 	if w.used == len(w.slab) {
-		w.slab, w.used = make([]run, slabSize), 0
+		w.slab, w.used = make([]run, min(2*len(w.slab)+1, slabSize)), 0
 	}
 	w.used++
 	return &w.slab[w.used-1]

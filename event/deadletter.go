@@ -14,6 +14,10 @@ const (
 	MaxCauseStack = 4 << 10
 )
 
+// CodeParkedBehind is the code of the Cause of events that did not fail: they wait
+// behind one of their key that did, and whose id the text names. See [Park].
+const CodeParkedBehind = "parked-behind"
+
 // Cause says why an event became a dead letter. It never carries payload of its own
 // making, but the text of a handler's error is the handler's.
 type Cause struct {
@@ -67,13 +71,16 @@ type DeadLetters interface {
 
 	// Redrive sends a dead letter again, marked as redriven, with its failures back
 	// at zero. A repaired event goes in its place: it has an id of its own and the id
-	// of the failed one as its cause. [ErrNotFound] when the dead letter is gone.
+	// of the failed one as its cause. [ErrNotFound] when the dead letter is gone. All
+	// that is parked behind a dead letter follows it, in order and ahead of what is
+	// newer; what is parked behind another is refused.
 	Redrive(ctx context.Context, d DeadLetter, repaired ...Event) error
 
 	// RedriveKey sends all dead letters of a key again, in order and ahead of what
-	// is newer, and returns how many there were.
+	// is newer, and returns how many there were. A parked key goes on behind them.
 	RedriveKey(ctx context.Context, topic, group, key string) (int, error)
 
-	// Discard removes a dead letter. [ErrNotFound] when it is gone already.
+	// Discard removes a dead letter. [ErrNotFound] when it is gone already. Of a parked
+	// key, the next is in front then, or the key goes on when there is none.
 	Discard(ctx context.Context, d DeadLetter) error
 }

@@ -80,5 +80,8 @@ func Release(t Token) Settlement { return Settlement{Token: t, Kind: SettleRelea
 func Dead(t Token, c Cause) Settlement { return Settlement{Token: t, Kind: SettleDead, Cause: &c} }
 
 // Park is Dead, and the engine moves every later event of the key behind it until
-// the key is redriven. Channels without [Guarantees].Parks refuse it.
+// the key is redriven: as dead letters with the code [CodeParkedBehind]. Those in hand
+// that are not begun are taken away: their tokens are stale, and Subscription.OnLost
+// is told; one that is begun may end. The next owner of the key knows before it
+// receives. Without a key, Park is Dead. Channels without [Guarantees].Parks refuse it.
 func Park(t Token, c Cause) Settlement { return Settlement{Token: t, Kind: SettlePark, Cause: &c} }

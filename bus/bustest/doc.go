@@ -14,4 +14,52 @@
 // connections to real servers are not possible; [RealTime] runs without. The
 // memory channel encodes and decodes every event, so that nothing reaches a
 // handler that would not survive a broker.
+//
+// # Explore
+//
+// A test in which nothing goes wrong says little about a handler that runs at least
+// once. [Explore] runs an application under thousands of schedules, in which processes
+// die between any two steps, leases are lost, events come again and handlers overtake
+// each other, and compares how each of them ends with how an undisturbed run does:
+//
+//	func TestCashier(t *testing.T) {
+//		bustest.Explore(t, func(w *bustest.World) {
+//			db := newFakeDB() // survives the process
+//			w.Handlers(func(b *bus.Bus) { cashier.Register(b, db) })
+//			w.Publish(PaymentDue{Customer: "bob", Cents: 3})
+//			w.State(func() any { return db.balances })
+//		})
+//	}
+//
+// Between two effects of a handler, or of a fake that it uses, stands a [Step]:
+//
+//	func (db *fakeDB) Charge(ctx context.Context, p PaymentDue) {
+//		db.balances[p.Customer] += p.Cents
+//		bustest.Step(ctx, "charged")
+//	}
+//
+// What goes wrong is shrunk to the shortest schedule that still does, and told:
+//
+//	the final state differs from that of the undisturbed run:
+//	  map[bob:6]
+//	  undisturbed: map[bob:3]
+//	  published message-1: PaymentDue{Customer:bob Cents:3}
+//	  1. 0s process 1: group "cashier" handles payment-due message-1, attempt 1, up to step "charged"
+//	  2. 0s process 1 dies, with payment-due message-1 not settled
+//	  3. 0s process 2: group "cashier" handles payment-due message-1, attempt 2: returns nil
+//	again: bustest.Seed(1), bustest.Only(11)
+//	this alone: bustest.Replay("go/1/0/payment-due:message-1/step:charged=die/1")
+//	what happened:
+//	  0s payment-due key=bob (message-1)
+//	    0s cashier/payment-due attempt 1: process 1 dies at step "charged"
+//	    0s cashier/payment-due attempt 2: acked
+//
+// The times are virtual, since the start of the run. [Seed] and [Only] search the
+// schedule again and shorten it; [Replay] runs the short one and can stay in a test.
+//
+// Explore draws schedules at random: that it finds nothing is no proof. It knows of a
+// handler's inside only its Steps and its publishes; what happens between two of them
+// happens at once. The Examples of this package show the five bugs that handlers have most
+// often, as Explore tells them; beside them, in classics_*_test.go, stand the handlers
+// without them.
 package bustest

@@ -40,7 +40,7 @@ func (c *Channel) Lag(ctx context.Context, topic, group string) (event.Lag, erro
 	if err != nil {
 		return event.Lag{}, err
 	}
-	end := q.g.advance()
+	end := q.upToDate()
 	lag := q.lag()
 	unlock()
 	end.run()

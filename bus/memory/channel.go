@@ -99,6 +99,7 @@ func (c *Channel) Guarantees(ctx context.Context, _, _ string) (event.Guarantees
 		CountsAttempts: true,
 		GivesBack:      true,
 		KeepsFailures:  true,
+		Parks:          true,
 		Positions:      true,
 	}, nil
 }

@@ -29,13 +29,16 @@ func (m *consumer) Close(ctx context.Context) error {
 			cancel()
 		}
 	}
+	var end ending
 	g.mu.Lock()
 	left := m.state == memberClosing
 	if left {
 		m.giveBackAll(stateBegun)
+		g.moveBehind(&end)
 		g.leave(m)
 	}
 	g.mu.Unlock()
+	end.run()
 	if left && g.ephemeral {
 		m.c.removeEphemeral(g)
 	}

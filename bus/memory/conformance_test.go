@@ -28,11 +28,12 @@ func harness(opts ...memory.Option) channeltest.Harness {
 				CountsAttempts: true,
 				GivesBack:      true,
 				KeepsFailures:  true,
+				Parks:          true,
 				Positions:      true,
 			},
 			Capabilities: channeltest.Provisioner | channeltest.DeadLetters | channeltest.GroupProducer |
 				channeltest.PositionProducer | channeltest.Census | channeltest.Seeker |
-				channeltest.LagReporter | channeltest.Quiescer,
+				channeltest.LagReporter | channeltest.Quiescer | channeltest.Scheduler,
 		},
 		Exact:     true,
 		Ephemeral: true,

@@ -86,13 +86,18 @@ func (m *consumer) Hold(t event.Token, failures int) {
 		g.mu.Unlock()
 		return
 	}
+	var end ending
 	s.failures = int32(failures)
 	g.setState(m, s, stateHeld)
 	if m.state == memberClosing {
 		g.giveBack(m, int32(t[0]), 0)
+		g.moveBehind(&end)
+	} else {
+		g.recallHeld(m, s, &end)
 	}
 	m.handEmptied()
 	g.mu.Unlock()
+	end.run()
 }
 
 // handEmptied tells a waiting Close that nothing is begun any more, and a waiting

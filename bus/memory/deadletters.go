@@ -15,6 +15,7 @@ import (
 type deadStore struct {
 	letters []deadLetter
 	last    uint64 // number of the newest ever
+	parked  map[string]parkedKey
 }
 
 type deadLetter struct {
@@ -24,6 +25,7 @@ type deadLetter struct {
 	failed int64
 	offset int64
 	cause  event.Cause
+	parked bool // its key is, as long as it is there
 }
 
 func (d *deadStore) find(number uint64) (int, bool) {
@@ -45,20 +47,29 @@ func (d *deadStore) remove(i int) {
 	}
 }
 
+// add records the event of a slot. The pointer is stale with the next change.
+func (d *deadStore) add(s *slot, now int64, cause event.Cause) *deadLetter {
+	d.last++
+	d.letters = append(d.letters, deadLetter{number: d.last, e: s.e, at: s.at, failed: now, offset: s.offset, cause: cause})
+	return &d.letters[len(d.letters)-1]
+}
+
+// deadRoom returns how many more dead letters there is room for.
+func (q *queue) deadRoom() int { return max(q.g.c.cfg.dead-len(q.dead.letters), 0) }
+
 // bury records the event of a slot as a dead letter. An ephemeral group has none.
-func (g *group) bury(q *queue, s *slot, cause *event.Cause) error {
+func (g *group) bury(q *queue, s *slot, e *event.Settlement) error {
 	if g.ephemeral {
 		return nil
 	}
-	if len(q.dead.letters) >= g.c.cfg.dead {
+	if q.deadRoom() == 0 {
 		return fmt.Errorf("memory: %d dead letters of group %q on topic %q: %w", len(q.dead.letters), g.name, q.t.name, event.ErrFull)
 	}
-	q.dead.last++
-	l := deadLetter{number: q.dead.last, e: s.e, at: s.at, failed: g.c.now(), offset: s.offset}
-	if cause != nil {
-		l.cause = cause.Bounded()
+	var cause event.Cause
+	if e.Cause != nil {
+		cause = e.Cause.Bounded()
 	}
-	q.dead.letters = append(q.dead.letters, l)
+	q.joinParked(q.dead.add(s, g.c.now(), cause), e.Kind == event.SettlePark)
 	return nil
 }
 
@@ -75,8 +86,10 @@ func (c *Channel) DeadLetters(ctx context.Context, topic, group string) iter.Seq
 			yield(event.DeadLetter{}, err)
 			return
 		}
+		end := q.upToDate()
 		letters := slices.Clone(q.dead.letters)
 		unlock()
+		end.run()
 		for i := range letters {
 			if err := ctx.Err(); err != nil {
 				yield(event.DeadLetter{}, err)
@@ -147,15 +160,23 @@ func (c *Channel) Discard(ctx context.Context, d event.DeadLetter) error {
 	if err != nil {
 		return err
 	}
+	end := q.upToDate()
+	l := q.dead.letters[i]
 	q.dead.remove(i)
+	if l.parked {
+		q.leaveParked(&l)
+	}
+	q.g.moveBehind(&end)
 	unlock()
+	end.run()
 	return nil
 }
 
 // Redrive implements [event.DeadLetters]. The event takes its old place: it comes
 // before newer ones of its key that were not delivered yet. It needs no room, since
 // the channel has it already. A repaired event gets the id of the failed one as its
-// causation id, whatever it had.
+// causation id, whatever it had. When the dead letter is the front of a parked key,
+// all that is behind it follows, and the key goes on; one that is behind is refused.
 func (c *Channel) Redrive(ctx context.Context, d event.DeadLetter, repaired ...event.Event) error {
 	if len(repaired) > 1 {
 		return errors.New("memory: one repaired event goes in the place of a dead letter, not more")
@@ -164,15 +185,35 @@ func (c *Channel) Redrive(ctx context.Context, d event.DeadLetter, repaired ...e
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	end := q.upToDate()
+	err = q.redriveOne(i, repaired)
+	q.g.moveBehind(&end)
+	unlock()
+	end.run()
+	return err
+}
+
+// redriveOne redrives a dead letter, and with the front of a parked key all that is
+// behind it. Topic and group are locked.
+func (q *queue) redriveOne(i int, repaired []event.Event) (err error) {
 	l := q.dead.letters[i]
+	if err := q.mayRedrive(&l); err != nil {
+		return err
+	}
+	key := l.e.Key()
 	if len(repaired) == 1 {
-		if l.e, err = c.repair(l.e, repaired[0]); err != nil {
+		if l.e, err = q.g.c.repair(l.e, repaired[0]); err != nil {
 			return err
 		}
 	}
 	q.dead.remove(i)
+	if l.parked {
+		q.unpark(key)
+	}
 	q.redrive(&l)
+	if l.parked {
+		q.redriveAll(func(l *deadLetter) bool { return l.parked && l.e.Key() == key })
+	}
 	return nil
 }
 
@@ -205,21 +246,32 @@ func (q *queue) redrive(l *deadLetter) {
 	g.giveReady(si, false)
 }
 
-// RedriveKey implements [event.DeadLetters].
+// RedriveKey implements [event.DeadLetters]. They are delivered in the order of
+// acceptance, and a parked key goes on behind them.
 func (c *Channel) RedriveKey(ctx context.Context, topic, group, key string) (int, error) {
 	q, unlock, err := c.lockQueue(ctx, topic, group)
 	if err != nil {
 		return 0, err
 	}
-	defer unlock()
-	n := 0
+	end := q.upToDate()
+	q.unpark(key)
+	n := q.redriveAll(func(l *deadLetter) bool { return l.e.Key() == key })
+	q.g.moveBehind(&end)
+	unlock()
+	end.run()
+	return n, nil
+}
+
+// redriveAll redrives some of the dead letters and returns how many. Topic and group
+// are locked.
+func (q *queue) redriveAll(some func(*deadLetter) bool) (n int) {
 	q.dead.letters = slices.DeleteFunc(q.dead.letters, func(l deadLetter) bool {
-		if l.e.Key() != key {
+		if !some(&l) {
 			return false
 		}
 		q.redrive(&l)
 		n++
 		return true
 	})
-	return n, nil
+	return n
 }

@@ -94,14 +94,24 @@ func (g *group) nextTime() int64 {
 	return next
 }
 
-// advance makes ready what is due, and takes their deliveries from crashed members
-// whose lease has ended. There is no clock of its own: whoever waits for the group
-// calls it in time.
+// advance makes ready what is due, takes their deliveries from crashed members whose
+// lease has ended, and moves what waits behind parked keys. There is no clock of its
+// own: whoever waits for the group calls it in time.
 func (g *group) advance() (end ending) {
-	if len(g.delays) == 0 && g.crashed == 0 {
+	if len(g.delays) == 0 && g.crashed == 0 && g.parked == 0 {
 		return end
 	}
 	now := g.c.now()
+	g.ripen(now)
+	if g.crashed > 0 {
+		g.expire(now, &end)
+	}
+	g.moveBehind(&end)
+	return end
+}
+
+// ripen makes ready what is due.
+func (g *group) ripen(now int64) {
 	for len(g.delays) > 0 {
 		si := g.delays[0]
 		s := &g.slots.all[si]
@@ -116,8 +126,4 @@ func (g *group) advance() (end ending) {
 		s.state = stateReady
 		g.arrange(s.lane, false)
 	}
-	if g.crashed > 0 {
-		g.expire(now, &end)
-	}
-	return end
 }

@@ -3,8 +3,8 @@
 //
 //	b := bus.New(bus.Config{Channel: memory.New()})
 //
-// It implements all of the contract in package event but parked keys and the
-// cancelling of delayed events. This is what it promises beyond that.
+// It implements all of the contract in package event. This is what it promises beyond
+// that.
 //
 // # What is kept
 //
@@ -36,7 +36,7 @@
 // An event that was given back with a delay keeps the later ones of its key waiting,
 // those of other keys never. One with a NotBefore keeps nobody waiting until it is
 // due; then it comes before later ones that were not delivered yet. A redriven event
-// takes its old place in the same way. What comes again and what comes for the first
+// takes its old place in the same way. [Channel.Cancel] removes what is not due. What comes again and what comes for the first
 // time get turns, so that neither starves.
 //
 // # Attempts
@@ -46,11 +46,32 @@
 // hand counts. Failures are those of the last Hold or Retry. All runs of a delivery
 // have the same context; another delivery has another. Dead letters start anew.
 //
+// # Parked keys
+//
+// A Park makes a dead letter, and from then on all that comes of its key, for the
+// group on the topic, becomes one too: what waits or is to be tried again at once,
+// what arrives when a member receives or somebody asks for dead letters, Lag or Quiet,
+// and what has a NotBefore when it is due. Their cause has the code
+// [event.CodeParkedBehind] and names the event in front: the oldest of the key's dead
+// letters since the Park. What the member has in hand of the key is taken away at once,
+// but for what is begun. That may end; when it is held or given back instead it goes
+// behind as well, and so does what dies.
+//
+// The key goes on when it is redriven, by [Channel.RedriveKey] or by a Redrive of the
+// front, which all behind it follow; and when its last dead letter is discarded. When
+// the front is discarded, the next is in front. Others of the key can't be redriven
+// alone. Redriven, they come in the order of acceptance. Seek leaves keys parked,
+// RemoveGroup doesn't.
+//
+// An event without a key parks nothing, and neither does an ephemeral consumer, which
+// has no dead letters: there a Park is a Dead.
+//
 // # Leases
 //
 // What is in hand is the member's for as long as it is open. A lease is lost only by
 // [Channel.Crash], which is for tests: the [Lease] later, the deliveries go to others
-// and their contexts end. Only then is Subscription.OnLost called.
+// and their contexts end. Only then, and when a key is parked, is Subscription.OnLost
+// called.
 //
 // # Bounds
 //
@@ -83,7 +104,9 @@
 // Not subject to the bounds: the history that a new group starts with, and redriven
 // events, which the channel has already. Dead letters have a bound of their own,
 // [DeadCapacity]. When it is reached, Settle refuses the next with ErrFull and the
-// delivery stays in hand as if it were held.
+// delivery stays in hand as if it were held. What should go behind a parked key then
+// stays where it is: it is not delivered, counts as unsettled, and moves when there is
+// room.
 //
 // # Concurrency and time
 //

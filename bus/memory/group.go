@@ -24,8 +24,10 @@ type queue struct {
 	members  []*consumer // who receives from it
 	runnable laneList    // lanes that any member may have
 	turn     bool        // the inbox comes first in the next Receive
+	parked   laneList    // lanes of parked keys in which events wait
 	dead     deadStore
 	redriven int64 // events that came back from the dead letters
+	behind   int   // events that wait in the lanes of parked keys
 }
 
 // unsettled returns how many events the group is owed.
@@ -56,6 +58,7 @@ type group struct {
 	leased  int     // of these
 	gen     uint64
 	crashed int // members
+	parked  int // keys
 
 	fetched  int    // slots of stateFetched
 	begun    int    // of stateBegun

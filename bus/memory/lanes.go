@@ -12,6 +12,7 @@ type lane struct {
 	key     string
 	queue   int32
 	keyed   bool
+	parked  bool  // nothing is delivered: it goes to the dead letters
 	owner   int32 // member that has events of the key in hand; 0: none
 	inHand  int32
 	first   int32 // waiting slots, sorted by offset
@@ -24,7 +25,8 @@ type lane struct {
 	waiting int32
 }
 
-// laneList is a list of lanes whose first event can be delivered.
+// laneList is a list of lanes whose first event can be delivered, or whose events go
+// to the dead letters.
 type laneList struct{ first, last int32 }
 
 // lanes is the table of a group.
@@ -207,6 +209,9 @@ func (g *group) lineUp(li, si int32) {
 	}
 	l.hint = si
 	l.waiting++
+	if l.parked {
+		g.queues[l.queue].behind++
+	}
 }
 
 // stepOut takes a waiting slot out of its lane.
@@ -228,6 +233,9 @@ func (g *group) stepOut(si int32) {
 	}
 	s.prev, s.next = 0, 0
 	l.waiting--
+	if l.parked {
+		g.queues[l.queue].behind--
+	}
 }
 
 // open reports whether the first event of a lane can be delivered.
@@ -236,16 +244,23 @@ func (g *group) open(l *lane) bool {
 }
 
 // arrange puts a lane where it belongs after something changed in it: into the list
-// of its owner, into the queue's for anybody, into none while its first event is
-// not due, or away when it is empty. Who can go on is woken.
+// of its owner, into the queue's for anybody or for parked keys, into none while its
+// first event is not due, or away when it is empty. Who can go on is woken.
 func (g *group) arrange(li int32, front bool) {
 	l := &g.lanes.all[li]
 	if l.inHand == 0 {
 		l.owner = 0
 	}
+	if l.parked && l.first != 0 {
+		if to := &g.queues[l.queue].parked; l.list != to {
+			g.lanes.unlist(li)
+			g.lanes.enlist(li, to, false)
+		}
+		return
+	}
 	if !g.open(l) {
 		g.lanes.unlist(li)
-		if l.first == 0 && l.inHand == 0 {
+		if l.first == 0 && l.inHand == 0 && !l.parked {
 			g.lanes.close(li)
 		}
 		return

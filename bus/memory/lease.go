@@ -42,6 +42,8 @@ type ending struct {
 	leases []*lease
 	cause  error
 	lost   []lostTokens
+	moved  settled // by what was moved behind parked keys
+	c      *Channel
 }
 
 type lostTokens struct {
@@ -55,5 +57,8 @@ func (e *ending) run() {
 	}
 	for _, l := range e.lost {
 		l.tell(l.tokens)
+	}
+	if e.c != nil {
+		e.moved.tell(e.c)
 	}
 }

@@ -143,17 +143,6 @@ func requireRefused(t *testing.T, err, want error) {
 	require.ErrorIs(t, some.Failed[0], want)
 }
 
-func TestParkIsRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		k := newKit(t)
-		c := k.join("g", "t")
-		k.texts("t", "1")
-		d := k.receive(c, 1)[0]
-		requireRefused(t, c.Settle(t.Context(), []event.Settlement{event.Park(d.Token, event.Cause{})}), event.ErrNotSupported)
-		k.ack(c, d)
-	})
-}
-
 func TestRunsOfADeliveryHaveOneContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t)

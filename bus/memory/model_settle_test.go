@@ -3,7 +3,6 @@ package memory_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -48,8 +47,13 @@ func (m *model) hold() {
 		return
 	}
 	o.failures = m.r.IntN(9)
-	o.holder.c.Hold(o.token, o.failures)
+	x := o.holder
+	before := len(x.lost)
+	x.c.Hold(o.token, o.failures)
 	o.held, o.begun = true, false
+	if m.front(o.key) != nil {
+		m.recall(x, o.key, before)
+	}
 }
 
 // back puts o back.
@@ -76,7 +80,8 @@ func (m *model) settle() {
 	x, token := o.holder, o.token
 	var s event.Settlement
 	full := false
-	switch m.r.IntN(6) {
+	before := len(x.lost)
+	switch m.r.IntN(7) {
 	case 0:
 		after := time.Duration(m.r.IntN(90)-10) * time.Second
 		o.failures = m.r.IntN(9)
@@ -86,13 +91,17 @@ func (m *model) settle() {
 		s = event.Release(token)
 		o.attempts--
 		m.back(o, 0)
-	case 2:
+	case 2, 3:
 		s = event.Dead(token, event.Cause{Code: "c"})
+		if m.r.IntN(2) == 0 {
+			s = event.Park(token, event.Cause{Code: "c"})
+		}
 		if full = len(m.dead) == modelDead; full {
 			o.begun, o.held = false, true
 			break
 		}
 		m.gone(o)
+		o.parked = o.key != "" && (s.Kind == event.SettlePark || m.front(o.key) != nil)
 		m.dead = append(m.dead, o)
 	default:
 		s = event.Ack(token)
@@ -105,6 +114,9 @@ func (m *model) settle() {
 		m.refused(err, event.ErrFull)
 	default:
 		m.check(err)
+		if s.Kind == event.SettlePark && o.key != "" {
+			m.recall(x, o.key, before)
+		}
 	}
 }
 
@@ -183,70 +195,5 @@ func (m *model) expire() {
 		if x.crashed && !x.expires.After(time.Now()) {
 			m.drop(x, false)
 		}
-	}
-}
-
-func (m *model) letters() []event.DeadLetter {
-	var ls []event.DeadLetter
-	for l, err := range m.ch.DeadLetters(m.ctx(), m.topic, m.group) {
-		m.check(err)
-		ls = append(ls, l)
-	}
-	if len(ls) != len(m.dead) {
-		m.failf("%d dead letters, want %d", len(ls), len(m.dead))
-	}
-	for i, l := range ls {
-		if l.Event.ID() != m.dead[i].id {
-			m.failf("dead letter %d is %s, want %s", i, l.Event.ID(), m.dead[i].id)
-		}
-	}
-	return ls
-}
-
-func (m *model) redriven(i int) {
-	o := m.dead[i]
-	m.dead = slices.Delete(m.dead, i, i+1)
-	o.attempts, o.failures, o.mark = 0, 0, event.MarkRedriven
-	at, _ := slices.BinarySearchFunc(m.owed, o.offset, func(x *owed, offset int64) int { return int(x.offset - offset) })
-	m.owed = slices.Insert(m.owed, at, o)
-}
-
-func (m *model) redrive() {
-	ls := m.letters()
-	if len(ls) == 0 {
-		return
-	}
-	i := m.r.IntN(len(ls))
-	m.check(m.ch.Redrive(m.ctx(), ls[i]))
-	m.redriven(i)
-	m.logf("redriven %s", ls[i].Event.ID())
-	if err := m.ch.Redrive(m.ctx(), ls[i]); !errors.Is(err, event.ErrNotFound) {
-		m.failf("a second Redrive: %v", err)
-	}
-}
-
-func (m *model) redriveKey() {
-	key := fmt.Sprint("k", m.r.IntN(4))
-	n, err := m.ch.RedriveKey(m.ctx(), m.topic, m.group, key)
-	m.check(err)
-	m.logf("redriven %d of %s", n, key)
-	for i := 0; i < len(m.dead); {
-		if m.dead[i].key == key {
-			m.redriven(i)
-			n--
-			continue
-		}
-		i++
-	}
-	if n != 0 {
-		m.failf("RedriveKey returned %d too many", n)
-	}
-}
-
-func (m *model) discard() {
-	if ls := m.letters(); len(ls) > 0 {
-		i := m.r.IntN(len(ls))
-		m.check(m.ch.Discard(m.ctx(), ls[i]))
-		m.dead = slices.Delete(m.dead, i, i+1)
 	}
 }

@@ -16,6 +16,10 @@ import (
 // The model is what the engine promises, as simply as it can be said: a list of
 // what each group is owed, looked through from the front for everything.
 
+var modelKeys = []string{"k0", "k1", "k2", "k3"}
+
+func (m *model) anyKey() string { return modelKeys[m.r.IntN(len(modelKeys))] }
+
 const (
 	modelLease = time.Minute
 	modelDead  = 6
@@ -33,12 +37,14 @@ type owed struct {
 	mark               event.Mark
 	token              event.Token
 	ctx                context.Context
+	parked             bool // as a dead letter
 }
 
 func (o *owed) waits(now time.Time) bool { return o.holder == nil && o.due.After(now) }
 
 type modelMember struct {
 	c       event.Consumer
+	lost    []event.Token
 	crashed bool
 	expires time.Time
 }
@@ -102,7 +108,7 @@ func runModel(t *testing.T, seed uint64) {
 	m.join()
 	ops := []func(){
 		m.produce, m.produce, m.produceTo, m.receive, m.receive, m.receive, m.begin, m.hold,
-		m.settle, m.settle, m.settle, m.settle, m.join, m.leave, m.crash, m.pass, m.pass, m.redrive, m.redriveKey, m.discard, m.lag,
+		m.settle, m.settle, m.settle, m.settle, m.join, m.leave, m.crash, m.pass, m.pass, m.redrive, func() { m.redriveKey(m.anyKey()) }, m.cancel, m.discard, m.lag,
 	}
 	weights := rand.New(rand.NewPCG(seed, 8))
 	var bag []int
@@ -114,6 +120,7 @@ func runModel(t *testing.T, seed uint64) {
 	for range 250 {
 		ops[bag[m.r.IntN(len(bag))]]()
 		m.expire()
+		m.moveBehind()
 	}
 	m.workOff()
 	m.check(m.ch.Close(context.Background()))
@@ -127,7 +134,7 @@ func (m *model) newEvents() []event.Event {
 		m.made++
 		a := event.Attributes{ID: fmt.Sprint("e", m.made), Source: "/model", Type: "t"}
 		if m.r.IntN(4) > 0 {
-			a.Key = fmt.Sprint("k", m.r.IntN(4))
+			a.Key = m.anyKey()
 		}
 		if m.r.IntN(6) == 0 {
 			a.NotBefore = time.Now().Add(time.Duration(m.r.IntN(120)-20) * time.Second)
@@ -169,9 +176,12 @@ func (m *model) join() {
 	if len(m.members) == 4 {
 		return
 	}
-	c, err := m.ch.Consumer(m.ctx(), event.Subscription{Group: m.group, Topics: []string{m.topic}})
+	x := &modelMember{}
+	lost := func(tokens []event.Token) { x.lost = append(x.lost, tokens...) }
+	c, err := m.ch.Consumer(m.ctx(), event.Subscription{Group: m.group, Topics: []string{m.topic}, OnLost: lost})
 	m.check(err)
-	m.members = append(m.members, &modelMember{c: c})
+	x.c = c
+	m.members = append(m.members, x)
 	m.logf("joined %d", len(m.members))
 }
 
@@ -198,6 +208,8 @@ func (m *model) deliverable(o *owed, x *modelMember) string {
 		return "it is not due"
 	case o.key == "":
 		return ""
+	case m.front(o.key) != nil:
+		return "its key is parked"
 	}
 	for _, p := range m.owed {
 		if p.key != o.key || p == o {
@@ -297,6 +309,10 @@ func (m *model) workOff() {
 	m.expire()
 	if m.member() == nil {
 		m.join()
+	}
+	for _, key := range modelKeys {
+		m.moveBehind()
+		m.redriveKey(key)
 	}
 	for range 1000 {
 		m.receive()

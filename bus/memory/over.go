@@ -99,6 +99,9 @@ func (g *group) takeFront(q *queue) {
 	for _, si := range slices.Backward(slots) {
 		g.giveReady(si, true)
 	}
+	if q.behind > 0 {
+		g.wakeAny(q) // to move it
+	}
 }
 
 // want is what is known of a publish that found no room, at its last try. It belongs

@@ -66,6 +66,7 @@ func (c *Channel) RemoveGroup(ctx context.Context, group string, topics ...strin
 		q.t.mu.Lock()
 		g.mu.Lock()
 		q.t.detach(q)
+		q.unparkAll()
 		g.queues[q.index] = nil
 		g.mu.Unlock()
 		q.t.offerLocked()
@@ -88,8 +89,8 @@ func (q *queue) withoutMembers() error {
 }
 
 // Seek implements [event.Seeker]. What the group was owed of the topic and has not
-// settled is dropped; its dead letters stay. It refuses a group that has members on
-// the topic.
+// settled is dropped; its dead letters stay, and with them its parked keys. It refuses
+// a group that has members on the topic.
 func (c *Channel) Seek(ctx context.Context, topic, group string, to event.Start) error {
 	if c.cfg.retain == 0 && (to.Kind == event.StartOldest || to.Kind == event.StartSince) {
 		return fmt.Errorf("memory: group %q: %w (memory.Retain keeps one)", group, event.ErrNoHistory)

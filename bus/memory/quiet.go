@@ -79,7 +79,7 @@ func (c *Channel) owed(names []string, next *int64) (sum tally, owed bool) {
 			continue
 		}
 		g.mu.Lock()
-		end := g.advance()
+		end := g.upToDate()
 		*next = min(*next, g.nextTime())
 		sum.groups++
 		for _, q := range g.queues {

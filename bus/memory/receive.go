@@ -26,6 +26,7 @@ func (m *consumer) Receive(ctx context.Context, buf []event.Delivery) (int, erro
 		}
 		end := g.advance()
 		n, next, full := m.takeOrWait(buf)
+		g.moveBehind(&end)
 		g.mu.Unlock()
 		end.run()
 		if n > 0 {

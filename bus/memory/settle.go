@@ -10,6 +10,7 @@ import (
 func (m *consumer) Settle(_ context.Context, ss []event.Settlement) error {
 	var refused map[int]error
 	var after settled
+	var end ending
 	g := m.g
 	g.mu.Lock()
 	if m.state > memberClosing || g.gone {
@@ -17,7 +18,7 @@ func (m *consumer) Settle(_ context.Context, ss []event.Settlement) error {
 		return event.ErrClosed
 	}
 	for i := range ss {
-		if err := m.settle(&ss[i], &after); err != nil {
+		if err := m.settle(&ss[i], &after, &end); err != nil {
 			if refused == nil {
 				refused = make(map[int]error)
 			}
@@ -25,9 +26,11 @@ func (m *consumer) Settle(_ context.Context, ss []event.Settlement) error {
 		}
 	}
 	after.flush()
+	g.moveBehind(&end)
 	m.handEmptied()
 	g.mu.Unlock()
 	after.tell(g.c)
+	end.run()
 	if refused != nil {
 		return &event.SettleError{Failed: refused}
 	}
@@ -35,7 +38,7 @@ func (m *consumer) Settle(_ context.Context, ss []event.Settlement) error {
 }
 
 // settle ends one delivery.
-func (m *consumer) settle(e *event.Settlement, after *settled) error {
+func (m *consumer) settle(e *event.Settlement, after *settled, end *ending) error {
 	g := m.g
 	s := g.hand(m, e.Token)
 	if s == nil {
@@ -53,18 +56,20 @@ func (m *consumer) settle(e *event.Settlement, after *settled) error {
 		s.attempts--
 		g.giveBack(m, si, 0)
 		return nil
-	case event.SettleDead:
-		if err := g.bury(q, s, e.Cause); err != nil {
+	case event.SettleDead, event.SettlePark:
+		if err := g.bury(q, s, e); err != nil {
 			m.keepForLater(si, s)
 			return err
 		}
-	case event.SettlePark:
-		return event.ErrNotSupported
 	default:
 		return event.ErrNotSupported
 	}
+	key := s.e.Key()
 	g.settleSlot(m, si)
 	after.add(q)
+	if e.Kind == event.SettlePark && key != "" && !g.ephemeral {
+		g.recall(m, q, key, end)
+	}
 	return nil
 }
 

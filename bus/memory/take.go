@@ -85,7 +85,7 @@ func (g *group) takeNew(m *consumer, q *queue, buf []event.Delivery) int {
 			}
 			if li != 0 {
 				l := &g.lanes.all[li]
-				if l.first != 0 || l.owner != 0 && l.owner != m.id {
+				if l.first != 0 || l.parked || l.owner != 0 && l.owner != m.id {
 					g.lineUp(li, si)
 					g.arrange(li, false)
 					continue

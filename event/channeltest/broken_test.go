@@ -25,6 +25,7 @@ type faulty struct {
 
 	fault
 	released chan struct{} // at the end of a case, for what hangs
+	topics   sync.Map      // for faults that need them
 }
 
 // fault replaces what is set.
@@ -34,12 +35,14 @@ type fault struct {
 	producer  func(f *faulty, topic string, p *faultyProducer)
 
 	lease        time.Duration // said
+	parksNot     bool          // said
 	closeChannel func(f *faulty, ctx context.Context) error
 	redrive      func(f *faulty, ctx context.Context, d event.DeadLetter, repaired ...event.Event) error
 	redriveKey   func(f *faulty, ctx context.Context, topic, group, key string) (int, error)
 	discard      func(f *faulty, ctx context.Context, d event.DeadLetter) error
 	letter       func(d *event.DeadLetter) bool
 	produceTo    func(f *faulty, ctx context.Context, group, topic string, mark event.Mark, events ...event.Event) error
+	cancel       func(f *faulty, ctx context.Context, topic, id string) (bool, error)
 	groups       func(gs []event.GroupInfo) []event.GroupInfo
 	lag          func(l *event.Lag)
 	quiet        func(f *faulty, ctx context.Context, groups ...string) error
@@ -80,6 +83,7 @@ func (f *faulty) Guarantees(ctx context.Context, topic, group string) (event.Gua
 	if f.lease > 0 {
 		g.Lease = f.lease
 	}
+	g.Parks = g.Parks && !f.parksNot
 	return g, err
 }
 
@@ -129,6 +133,13 @@ func (f *faulty) ProduceTo(ctx context.Context, group, topic string, mark event.
 		return f.produceTo(f, ctx, group, topic, mark, events...)
 	}
 	return f.Channel.ProduceTo(ctx, group, topic, mark, events...)
+}
+
+func (f *faulty) Cancel(ctx context.Context, topic, id string) (bool, error) {
+	if f.cancel != nil {
+		return f.cancel(f, ctx, topic, id)
+	}
+	return f.Channel.Cancel(ctx, topic, id)
 }
 
 func (f *faulty) Groups(ctx context.Context, topic string) ([]event.GroupInfo, error) {

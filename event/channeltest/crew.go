@@ -62,9 +62,12 @@ func (c *crew) loop(ctx context.Context, m *member, handle func(r run) event.Set
 // handle runs a batch and returns how to settle it.
 func (c *crew) handle(m *member, ds []event.Delivery, handle func(r run) event.Settlement) []event.Settlement {
 	var ss []event.Settlement
-	failed := map[string]bool{}
+	failed, parked := map[string]bool{}, map[string]bool{}
 	for _, d := range ds {
 		key := d.Event.Key()
+		if key != "" && parked[key] {
+			continue // taken away with the Park
+		}
 		if key != "" && failed[key] {
 			ss = append(ss, event.Release(d.Token))
 			continue
@@ -82,8 +85,11 @@ func (c *crew) handle(m *member, ds []event.Delivery, handle func(r run) event.S
 		if handle != nil {
 			s = handle(run{Delivery: d, m: m, ctx: ctx})
 		}
-		if keeps(s.Kind) {
+		switch {
+		case keeps(s.Kind):
 			failed[key] = true
+		case s.Kind == event.SettlePark:
+			parked[key] = true
 		}
 		ss = append(ss, s)
 	}

@@ -55,6 +55,7 @@ type book struct {
 	repeats []string          // deliveries, for no reason, of what was settled or in hand
 	base    map[streamKey]int // first index that the group is owed, as far as is known
 	low     map[streamKey]int // all before it is settled
+	parked  map[streamKey]bool
 }
 
 // tokenKey tells the deliveries in hand apart: a token is its consumer's.
@@ -161,7 +162,7 @@ func (l *ledger) mark(x *entry, refused, maybe bool) {
 func (l *ledger) book(group string) *book {
 	b := l.groups[group]
 	if b == nil {
-		b = &book{seen: map[*entry]*seen{}, closed: map[string]int{}, tokens: map[tokenKey]*seen{}, base: map[streamKey]int{}, low: map[streamKey]int{}}
+		b = &book{seen: map[*entry]*seen{}, closed: map[string]int{}, tokens: map[tokenKey]*seen{}, base: map[streamKey]int{}, low: map[streamKey]int{}, parked: map[streamKey]bool{}}
 		l.groups[group] = b
 	}
 	return b
@@ -219,6 +220,9 @@ func (l *ledger) delivered(m *member, d event.Delivery) (wrong string, do fate) 
 		b.move(s, inHand)
 		b.has(s, m, d.Token)
 		return "", fresh
+	}
+	if l.strict() && b.parked[streamKey{x.topic, x.event.Key()}] {
+		return fmt.Sprintf("%s got %s of key %q, which is parked: it belongs behind the failed one", m.name, id, x.event.Key()), fresh
 	}
 	if wrong, do = l.again(m, s, d); do != fresh {
 		return wrong, do

@@ -387,8 +387,7 @@ func (m *logMember) take(p logPartition, buf []event.Delivery) int {
 		switch {
 		case m.g.done[p][off]:
 		case m.g.parked[logKey{p.topic, r.e.Key()}]:
-			m.g.bury(p, off, r, event.Cause{Code: "parked"})
-			m.g.done[p][off] = true
+			m.g.buryBehind(p, off, r)
 		default:
 			buf[n] = m.deliver(p, off, r, nil)
 			n++
@@ -444,6 +443,12 @@ func (m *logMember) Hold(t event.Token, _ int) {
 }
 
 func (m *logMember) Settle(_ context.Context, ss []event.Settlement) error {
+	var lost []event.Token
+	defer func() {
+		if len(lost) > 0 && m.s.OnLost != nil {
+			m.s.OnLost(lost)
+		}
+	}()
 	m.b.mu.Lock()
 	defer m.b.mu.Unlock()
 	if m.gone || m.b.closed {
@@ -474,10 +479,11 @@ func (m *logMember) Settle(_ context.Context, ss []event.Settlement) error {
 			if m.dies {
 				return event.ErrClosed
 			}
-			if s.Kind == event.SettlePark && m.b.flaw != "parks nothing" {
-				m.g.parked[logKey{d.p.topic, r.e.Key()}] = true
-			}
 			m.done(s.Token, d)
+			if s.Kind == event.SettlePark && r.e.Key() != "" && m.b.flaw != "parks nothing" {
+				m.g.parked[logKey{d.p.topic, r.e.Key()}] = true
+				lost = append(lost, m.park(d.p, r.e.Key())...)
+			}
 		default:
 			failed[i] = event.ErrNotSupported
 		}
@@ -526,53 +532,6 @@ func (b *logBroker) remove(d event.DeadLetter) (*logGroup, error) {
 		return nil, event.ErrNotFound
 	}
 	return g, nil
-}
-
-func (b *logBroker) Discard(_ context.Context, d event.DeadLetter) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	_, err := b.remove(d)
-	return err
-}
-
-func (b *logBroker) Redrive(_ context.Context, d event.DeadLetter, repaired ...event.Event) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	g, err := b.remove(d)
-	if err != nil {
-		return err
-	}
-	if repaired == nil {
-		repaired = []event.Event{d.Event}
-	}
-	for _, e := range repaired {
-		if e.ID() != d.Event.ID() && e.Extension(event.ExtCausationID) == "" {
-			e = e.WithExtension(event.ExtCausationID, d.Event.ID())
-		}
-		p := logPartition{d.Topic, int(d.Position.Lane)}
-		g.front[p] = append(g.front[p], &logAgain{logRecord: logRecord{e: e, at: d.FailedAt}, off: int(d.Position.Offset) - 1})
-	}
-	b.changed()
-	return nil
-}
-
-func (b *logBroker) RedriveKey(ctx context.Context, topic, group, key string) (int, error) {
-	n := 0
-	for d, err := range b.DeadLetters(ctx, topic, group) {
-		if d.Event.Key() != key {
-			continue
-		}
-		if err := errors.Join(err, b.Redrive(ctx, d)); err != nil {
-			return n, err
-		}
-		n++
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if g := b.groups[group]; g != nil && b.flaw != "parks for ever" {
-		delete(g.parked, logKey{topic, key})
-	}
-	return n, nil
 }
 
 // put appends bytes that are no event.
@@ -698,8 +657,8 @@ func TestFlawsOfLogBrokerAreCaught(t *testing.T) {
 	for flaw, byCase := range map[string][]string{
 		"the origin before the letter": {"DeadLetters/BeforeTheOrigin"},
 		"parks nothing":                {"Park/LaterOnesFollow", "Park/WhatIsThere", "Park/KnownToNextOwner"},
-		"forgets parked keys":          {"Park/KnownToNextOwner"},
-		"parks for ever":               {"Park/Redriven"},
+		"forgets parked keys":          {"Park/KnownToNextOwner", "Park/SurvivesCrash"},
+		"parks for ever":               {"Park/Redriven", "Park/Front"},
 		"cuts bytes":                   {"Delivery/Undecodable"},
 		"forgets events":               {"Durable/Accepted", "Durable/Open"},
 		"forgets groups":               {"Durable/Acked", "Durable/DeadLetters"},

@@ -80,9 +80,9 @@ func (e *env) tryJoin(s event.Subscription) (*member, error) {
 // lost is told by the engine what was taken away.
 func (m *member) lost(tokens []event.Token) {
 	m.story.addf("%s is told that %x are lost", m.name, tokens)
-	m.ledger.lost(m, tokens)
-	if m.Exact && !m.gone.Load() && !m.ledger.isTurbulent() {
-		m.errorf("%s is told by OnLost that %d deliveries are no longer its own, though nothing took them away", m.name, len(tokens))
+	strange := m.ledger.lost(m, tokens)
+	if strange > 0 && m.Exact && !m.gone.Load() && !m.ledger.isTurbulent() {
+		m.errorf("%s is told by OnLost that %d deliveries are no longer its own, though nothing took them away", m.name, strange)
 	}
 }
 

@@ -56,7 +56,7 @@ func onClose(f func(f *faulty, c *faultyConsumer, ctx context.Context) error) fa
 }
 
 func mutants() []mutant {
-	return slices.Concat(producing(), delivering(), settlings(), closings(), extras())
+	return slices.Concat(producing(), delivering(), settlings(), closings(), extras(), parkings(), schedulings())
 }
 
 const doubles = "doubles the last event of each call"
@@ -560,12 +560,6 @@ func settlings() []mutant {
 		})},
 		{name: "successors pass a retry", byCase: []string{"Order/RetryHoldsSuccessors"}, fault: withoutKeys()},
 		{name: "given back to the end", byCase: []string{"Order/ReleaseKeepsOrder", "Order/RandomGiveBacks"}, fault: withoutKeys()},
-		{name: "parks like dead", byCase: []string{"Settle/ParkRefused"}, fault: onSettlement(func(s *event.Settlement) bool {
-			if s.Kind == event.SettlePark {
-				s.Kind = event.SettleDead
-			}
-			return true
-		})},
 		{name: "dead is dropped", byCase: []string{"DeadLetters/Listed", "DeadLetters/SurvivesClose"}, fault: onSettlement(func(s *event.Settlement) bool {
 			if s.Kind == event.SettleDead {
 				s.Kind = event.SettleAck
@@ -854,7 +848,7 @@ func extras() []mutant {
 		{name: "lag without what is delayed", byCase: []string{"Lag/Delayed", "Lag/Retried"}, fault: fault{lag: func(l *event.Lag) { l.Delayed = 0 }}},
 		{name: "lag without what is in hand", byCase: []string{"Lag/WaitingAndInHand"}, fault: fault{lag: func(l *event.Lag) { l.InHand = 0 }}},
 		{name: "lag without dead letters", byCase: []string{"Lag/Dead"}, fault: fault{lag: func(l *event.Lag) { l.Dead = 0 }}},
-		{name: "lag with dead letters as waiting", byCase: []string{"Lag/Dead"}, fault: fault{lag: func(l *event.Lag) { l.Waiting += l.Dead }}},
+		{name: "lag with dead letters as waiting", byCase: []string{"Lag/Dead", "Park/CountsAsDead"}, fault: fault{lag: func(l *event.Lag) { l.Waiting += l.Dead }}},
 		{name: "lag without an age", byCase: []string{"Lag/OldestAge"}, fault: fault{lag: func(l *event.Lag) { l.OldestAge = 0 }}},
 		{name: "quiet at once", byCase: []string{"Quiet/WaitsForAll", "Quiet/Delayed", "Quiet/OfGroups", "Quiet/ContextEnds", "Quiet/AfterCrash"}, fault: fault{quiet: func(*faulty, context.Context, ...string) error { return nil }}},
 		{name: "quiet for all groups only", byCase: []string{"Quiet/OfGroups"}, fault: fault{quiet: func(f *faulty, ctx context.Context, _ ...string) error { return f.Channel.Quiet(ctx) }}},

@@ -13,6 +13,7 @@ func (e *env) redrive(l event.DeadLetter, repaired ...event.Event) {
 	ctx, cancel := e.patient()
 	defer cancel()
 	e.ledger.producing(l.Topic, l.Group, false, repaired)
+	e.ledger.unpark(l.Topic, l.Group, l.Event.Key())
 	err := as[event.DeadLetters](e).Redrive(ctx, l, repaired...)
 	e.story.addf("redrives %s for %s: %s", l.Event.ID(), l.Group, outcome(err))
 	if err != nil {
@@ -24,6 +25,7 @@ func (e *env) redriveKey(topic, group, key string, want int) {
 	e.t.Helper()
 	ctx, cancel := e.patient()
 	defer cancel()
+	e.ledger.unpark(topic, group, key)
 	n, err := as[event.DeadLetters](e).RedriveKey(ctx, topic, group, key)
 	e.story.addf("redrives the key %s for %s: %d, %s", key, group, n, outcome(err))
 	if err != nil || n != want {

@@ -22,8 +22,38 @@ func (l *ledger) settling(m *member, ss []event.Settlement) {
 		default:
 			b.move(s, settling)
 		}
+		if s != nil && st.Kind == event.SettlePark {
+			b.park(s, true)
+		}
 	}
 	l.change()
+}
+
+// park notes that the key of an entry is parked, or goes on.
+func (b *book) park(s *seen, parked bool) {
+	if key := s.event.Key(); key != "" {
+		b.parked[streamKey{s.topic, key}] = parked
+	}
+}
+
+// discarded notes that nobody waits for a dead letter any more.
+func (l *ledger) discarded(d event.DeadLetter) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.book(d.Group)
+	x := l.entries[entryKey{d.Topic, d.Event.ID()}]
+	if b.seen[x] == nil {
+		b.seen[x] = &seen{entry: x}
+	}
+	b.move(b.seen[x], settled)
+	l.change()
+}
+
+// unpark notes that a key of a group goes on.
+func (l *ledger) unpark(topic, group, key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.book(group).parked, streamKey{topic, key})
 }
 
 // keeps reports whether the event is owed after a settlement of a kind.
@@ -40,6 +70,9 @@ func (l *ledger) settled(m *member, st event.Settlement, id string, accepted boo
 	case s == nil && accepted && !keeps(st.Kind) && l.exact:
 		return fmt.Sprintf("the %v of %s by %s was accepted, but the event had been delivered again before", st.Kind, id, m.name)
 	case s == nil:
+	case !accepted && st.Kind == event.SettlePark && s.state == settling:
+		b.park(s, false)
+		b.move(s, inHand)
 	case !accepted && m.gone.Load():
 		b.move(s, back)
 	case !accepted && (s.state == settling || s.state == back):
@@ -66,17 +99,23 @@ func (l *ledger) leaving(m *member) {
 	l.change()
 }
 
-// lost enters that deliveries were taken from a member and may go to others.
-func (l *ledger) lost(m *member, tokens []event.Token) {
+// lost enters that deliveries were taken from a member and may go to others. It
+// returns how many of them there was no reason for.
+func (l *ledger) lost(m *member, tokens []event.Token) (strange int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.book(m.book)
 	for _, t := range tokens {
-		if s := b.tokens[tokenKey{m, t}]; s != nil && s.state == inHand {
+		s := b.tokens[tokenKey{m, t}]
+		if s != nil && s.state == inHand {
 			b.move(s, back)
+		}
+		if s == nil || !b.parked[streamKey{s.topic, s.event.Key()}] {
+			strange++
 		}
 	}
 	l.change()
+	return strange
 }
 
 // done reports whether a group has settled all that it is owed on a topic.
