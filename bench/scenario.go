@@ -24,7 +24,7 @@ type Kind int
 const (
 	Leat  Kind = iota
 	Floor      // the work without a bus: leat's time by its own should be small
-	Peer       // another library: its time by leat's should be large
+	Peer       // another library or way: its time by leat's should be large
 )
 
 // Stream is a side that is ready for events.
@@ -56,7 +56,17 @@ func Scenarios() []Scenario {
 			Load{Chain: true}, 0, 0),
 		raw("retry", "as raw; the handler fails once for each event and is run again at once",
 			Load{Retry: true}, 0, 0),
+		insert(3),
 	}
+}
+
+// insert is the scenario of a handler that costs something for each call and little
+// for each row: leat in batches beside leat by single events.
+func insert(goal float64) Scenario {
+	return Scenario{"insert", "rows are inserted, up to 500 in a call, by CPU work for each call and each row", []Side{
+		{"leat", Leat, 0, func() (*Stream, error) { return openInsert(true) }},
+		{"single", Peer, goal, func() (*Stream, error) { return openInsert(false) }},
+	}}
 }
 
 // raw is a scenario of events whose data nobody looks into.

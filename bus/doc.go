@@ -3,8 +3,8 @@
 //
 // # Usage
 //
-// [New] makes a [Bus] on a channel. [Subscribe] and [SubscribeRaw] add handlers to
-// groups. [Bus.Start] checks everything and lets them run; [Bus.Publish] and
+// [New] makes a [Bus] on a channel. [Subscribe], [SubscribeBatch] and [SubscribeRaw] add
+// handlers to groups. [Bus.Start] checks everything and lets them run; [Bus.Publish] and
 // [Bus.PublishAll] publish from then on. [Bus.Run] starts, serves until its context
 // ends and shuts down; [Bus.Drain] handles everything that is owed and stops.
 //
@@ -25,7 +25,7 @@
 // all Buses, in this process or in others, that have a group of this name on the
 // channel, with the same [Config].App. A group has one handler for each event type.
 // [Workers], [InFlight], [From], [Strict] and [Unordered] belong to the group; [Retry],
-// [BlockKey], [ParkKey], [Timeout] and [With] to the handler.
+// [BlockKey], [ParkKey], [Timeout], [With] and [Batch] to the handler.
 //
 // An event of a type that the group has no handler for is acknowledged and told to
 // the [SkipHook]; under [Strict] it is a dead letter.
@@ -43,9 +43,9 @@
 //
 // Order: of the events of a (group, topic, key), one is first handed to a handler
 // after the one before it was settled: handled, or dead; with [ParkKey] only handled,
-// since the later ones of a dead one are kept behind it. That holds through retries,
-// and between the members of a group. Different keys run at the same time, as far as
-// there are workers.
+// since the later ones of a dead one are kept behind it. A batch handler gets several at
+// once, in order. That holds through retries, and between the members of a group.
+// Different keys run at the same time, as far as there are workers.
 //
 // Room: what a group has in hand is bounded by [InFlight], but for deliveries that
 // wait for room in the channel, and those behind them in their key: others have to be
@@ -91,6 +91,31 @@
 // keys that fail don't stop the others. Else the group stands still, and tells the
 // [StallHook].
 //
+// # Batches
+//
+// [SubscribeBatch] hands events of one type over together: as many as [Batch] says, or
+// as have come within its wait. What waits for others of its batch occupies no worker,
+// and stops waiting when the window is full of what waits: no other can come then. A
+// batch ends at an event that another handler of the group has, in its key.
+//
+// Each event keeps its own fate. nil acknowledges all; a [BatchError] fails the events
+// that it names and no others, each with an error that means what it means for a single
+// event; any other error, a panic too, fails all, each by itself. A batch has the events of
+// a key in order. When one of them doesn't come to its end, by success or [event.Reject],
+// the later ones of its key come again behind it, although the handler has seen them:
+// their error is [event.ErrBehind], and that is neither a failure nor an attempt. For
+// these order means that one is never done before those ahead of it are: where the
+// handler's effects must be so too, let it stop at the first of a key that fails.
+//
+// Data that can't be decoded is a dead letter and never reaches the handler. When the
+// lease of one event is lost while the batch runs, the context ends; an error of the
+// handler is then no failure of the others.
+//
+// [event.Element] is the context of one event of the batch: what came with it, and what
+// is published because of it. Under the batch's own context a publish is
+// [event.ErrInBatch], also with [Now]: nobody could tell which event it belongs to. [Timeout] is that of
+// the whole batch, the hooks are told of each event.
+//
 // # Publishing in a handler
 //
 // With the handler's context a publish is collected. Its nil means: this goes out if
@@ -111,7 +136,8 @@
 // From the outside: [Timeout], [Config].Middleware, the middlewares of [With], the
 // recovery from panics, upcast and check by the catalog, decoding, the handler. In
 // both lists the first is the outermost. So a middleware sees an error instead of a
-// panic; a panic of a middleware itself is an error too.
+// panic; a panic of a middleware itself is an error too. Around a batch handler it is the
+// same, with middlewares that are an [event.BatchMiddleware]; Start refuses others.
 //
 // # Dead letters
 //
@@ -165,8 +191,8 @@
 //
 // Each started group has a fetcher, a keeper and as many workers as [Workers] says;
 // all end with Shutdown. The fetcher receives while there is room. A worker takes
-// one delivery at a time and runs the handler; no two goroutines run handlers for one
-// key at once. The keeper settles what the workers decided, many at a time when many
+// one delivery, or one batch, at a time and runs the handler; no two goroutines run
+// handlers for one key at once. The keeper settles what the workers decided, many at a time when many
 // have come together, and wakes what is due. There is no goroutine and no timer for
 // an event. Without Start, and after Shutdown, there are none.
 //

@@ -58,7 +58,7 @@ func (g *group) waitRoom() (room int, open bool) {
 				g.mu.Unlock()
 				return room, true
 			}
-			if g.widen() {
+			if g.widen() || g.gatherNoMore() {
 				g.mu.Unlock()
 				continue
 			}
@@ -76,8 +76,7 @@ func (g *group) waitRoom() (room int, open bool) {
 // stuck reports whether all in hand waits for its time and nobody was told why. mu
 // is held.
 func (g *group) stuck() bool {
-	return g.stalled == "" && !g.paused && !g.closing && g.room() <= 0 &&
-		g.held.Len() > 0 && g.ready.len() == 0 && g.idle == g.workers && len(g.pending) == 0
+	return g.stalled == "" && !g.paused && !g.closing && g.held.Len() > 0 && g.standsStill()
 }
 
 // widen doubles a window that is full of items that wait. mu is held.
@@ -152,10 +151,12 @@ func (g *group) accept(ds []event.Delivery, full bool) {
 			it.failures = g.kept.take(d)
 		}
 		if front := g.lineUp(it); front == it {
-			g.ready.push(it)
+			g.queueUp(it)
 		} else if front.aside > 0 && front.heapIndex > 0 {
 			front.aside++
 			g.aside++
+		} else if front.tail != nil {
+			g.joinBehind(it, front)
 		}
 	}
 	g.receiving = problem{}
@@ -203,7 +204,7 @@ func (g *group) blocked() int {
 func (g *group) blockedRuns() int {
 	n := 0
 	for _, it := range g.held {
-		if it.step == stepRun && it.aside == 0 {
+		if it.step == stepRun && it.aside == 0 && !owesBehind(it) {
 			n++
 		}
 	}
@@ -281,7 +282,7 @@ func (g *group) pickKeys(all bool) (fronts []*item, back []event.Settlement) {
 		if !all && blocked*2 <= g.limit {
 			break
 		}
-		if it.step != stepRun || it.aside > 0 && !all {
+		if it.step != stepRun || !all && (it.aside > 0 || owesBehind(it)) {
 			continue
 		}
 		g.unhold(it)
@@ -295,6 +296,17 @@ func (g *group) pickKeys(all bool) (fronts []*item, back []event.Settlement) {
 		}
 	}
 	return fronts, back
+}
+
+// owesBehind reports whether one behind a front has functions to run before it comes
+// again.
+func owesBehind(front *item) bool {
+	for it := front.next; it != nil; it = it.next {
+		if it.then != actNone {
+			return true
+		}
+	}
+	return false
 }
 
 // retryOf returns the settlement that gives a held item back until it is due.

@@ -46,27 +46,29 @@ type group struct {
 	ctx     context.Context
 	cancel  context.CancelFunc // of what the goroutines do, at the very end
 
-	mu        sync.Mutex
-	all       []*item // every item made so far
-	free      *item
-	ready     queue
-	keys      keyTable
-	held      heldHeap
-	pending   []*item // decided, to be settled
-	inHand    int
-	aside     int  // of these, held for want of room, and behind such
-	window    int  // most in hand now
-	idle      int  // workers without work
-	starved   bool // a worker ran out of work since the last Receive
-	waiting   bool
-	stalled   StallReason
-	warned    map[StallReason]time.Time
-	paused    bool
-	closing   bool
-	stopped   bool
-	receive   context.CancelFunc // of the Receive that runs
-	receiving problem            // what kept the engine from receiving
-	unsettled error              // what keeps settlements from the channel
+	mu         sync.Mutex
+	all        []*item // every item made so far
+	free       *item
+	ready      queue
+	keys       keyTable
+	held       heldHeap
+	gatherings []*gathering // of the batch handlers
+	pending    []*item      // decided, to be settled
+	inHand     int
+	aside      int  // of these, held for want of room, and behind such
+	window     int  // most in hand now
+	idle       int  // workers without work
+	starved    bool // a worker ran out of work since the last Receive
+	waiting    bool
+	stalled    StallReason
+	warned     map[StallReason]time.Time
+	paused     bool
+	closing    bool
+	stopped    bool
+	receive    context.CancelFunc // of the Receive that runs
+	receiving  problem            // what kept the engine from receiving
+	unsettled  error              // what keeps settlements from the channel
+	taken      int32              // deliveries so far; it wraps around
 
 	latest     *handler // of handlers, by type
 	latestType string
@@ -169,6 +171,7 @@ func (g *group) prepare() {
 	g.strict = g.said.strict != nil
 	g.unordered = g.said.unordered != nil
 	g.window = g.workers // slow start, so that one member does not hoard
+	g.prepareBatches()
 	g.wake = make(chan struct{}, 1)
 	g.kick = make(chan struct{}, 1)
 	g.fetch = make(chan struct{}, 1)
@@ -183,7 +186,7 @@ func (g *group) prepare() {
 // wrap wraps the handlers, once, when nothing is wrong with what is put around them.
 func (g *group) wrap() {
 	for _, h := range g.list {
-		if h.fn == nil {
+		if h.fn == nil && h.batchFn == nil {
 			h.wrap(g.b.cfg.Middleware)
 		}
 	}
@@ -240,7 +243,7 @@ func (g *group) run() {
 	})
 	g.running.Go(g.keepLoop)
 	for range g.workers {
-		g.running.Go(func() { g.workLoop(nil, actNone) })
+		g.running.Go(func() { g.workLoop(nil, actNone, nil) })
 	}
 }
 
@@ -348,7 +351,7 @@ func (g *group) onLost(tokens []event.Token) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, it := range g.all {
-		if it.heapIndex > 0 && slices.Contains(tokens, it.d.Token) {
+		if it.heapIndex > 0 && !g.isBehind(it) && slices.Contains(tokens, it.d.Token) {
 			g.unhold(it)
 			g.complete(it)
 		}

@@ -4,35 +4,45 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/leat-go/leat/event"
 )
 
 // handler is one handler of a group, with all that is wrapped around it.
 type handler struct {
-	g     *group
-	name  string   // "group/type", for causes and hooks
-	types []string // empty: the rest of its topics
-	fn    event.Handler
-	base  event.Handler
-	opts  subscription
-	retry Backoff
+	g         *group
+	name      string   // "group/type", for causes and hooks
+	types     []string // empty: the rest of its topics
+	fn        event.Handler
+	batchFn   event.BatchHandler
+	gathering *gathering // of a batch handler
+	base      event.Handler
+	opts      subscription
+	retry     Backoff
 }
 
-// wrap builds fn, from the inside: the recovery right around the handler, its
-// middlewares, those of the Bus, the timeout.
+// wrap builds fn, or batchFn, from the inside: the recovery right around the handler,
+// its middlewares, those of the Bus, the timeout.
 func (h *handler) wrap(outer []event.Middleware) {
-	fn := event.Chain(recovering(h.base), h.opts.middleware...)
-	fn = event.Chain(fn, outer...)
-	if d := h.opts.timeout; d > 0 {
-		inner := fn
-		fn = func(ctx context.Context, e event.Event) error {
-			ctx, cancel := context.WithTimeout(ctx, d)
-			defer cancel()
-			return inner(ctx, e)
-		}
+	if h.opts.batchOf != nil {
+		h.wrapBatch(outer)
+		return
 	}
-	h.fn = fn
+	fn := event.Chain(recovering(h.base), h.opts.middleware...)
+	h.fn = timing(event.Chain(fn, outer...), h.opts.timeout)
+}
+
+// timing ends the context of next after d, unless that is 0.
+func timing[T any](next func(context.Context, T) error, d time.Duration) func(context.Context, T) error {
+	if d <= 0 {
+		return next
+	}
+	return func(ctx context.Context, v T) error {
+		ctx, cancel := context.WithTimeout(ctx, d)
+		defer cancel()
+		return next(ctx, v)
+	}
 }
 
 // PanicError is what a panic of a handler becomes. It is a failure like others.
@@ -61,10 +71,10 @@ func (e *PanicError) Unwrap() error {
 }
 
 // recovering turns a panic of next into a *[PanicError].
-func recovering(next event.Handler) event.Handler {
-	return func(ctx context.Context, e event.Event) (err error) {
+func recovering[T any](next func(context.Context, T) error) func(context.Context, T) error {
+	return func(ctx context.Context, v T) (err error) {
 		defer recovered(&err)
-		return next(ctx, e)
+		return next(ctx, v)
 	}
 }
 

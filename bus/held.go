@@ -21,10 +21,16 @@ func (g *group) unhold(it *item) {
 	it.aside, it.roomless = 0, false
 }
 
-// Len and the others are heap.Interface.
-func (h *heldHeap) Len() int           { return len(*h) }
-func (h *heldHeap) Less(i, j int) bool { return (*h)[i].due.Before((*h)[j].due) }
+// Len is the number of items.
+func (h *heldHeap) Len() int { return len(*h) }
 
+// Less puts what is due first in front, and of those what came first.
+func (h *heldHeap) Less(i, j int) bool {
+	a, b := (*h)[i], (*h)[j]
+	return a.due.Before(b.due) || a.due.Equal(b.due) && a.order-b.order < 0
+}
+
+// Swap swaps two items.
 func (h *heldHeap) Swap(i, j int) {
 	s := *h
 	s[i], s[j] = s[j], s[i]

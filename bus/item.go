@@ -23,6 +23,8 @@ type item struct {
 	h           *handler
 	run         *run // of the attempt, while it is not over
 	step        step
+	taken       bool   // into a batch: nobody else makes it ready
+	then        action // what becomes of it once it is the front of its key
 	failures    int
 	runs        int // begun here
 	tries       int // of a step that is no run of the handler
@@ -37,10 +39,14 @@ type item struct {
 	aside     int       // held so: how many, itself and those behind it, don't count for the window
 	heapIndex int       // in the heap of held items, from 1
 
+	batch *members // that it leads
+	tail  *item    // while it waits for others of its handler: the last that can go with it
+
 	next     *item // behind it: of the same key, or in the free list
 	last     *item // at the front of a key: the end of its line
 	inBucket *item // next key in the same bucket
 	bucket   int32 // from 1; 0: no key
+	order    int32 // in which it came; it wraps around
 }
 
 // take returns an item for a delivery. mu is held.
@@ -53,6 +59,8 @@ func (g *group) take(d *event.Delivery) *item {
 		g.free, it.next = it.next, nil
 	}
 	it.d = *d
+	g.taken++
+	it.order = g.taken
 	g.inHand++
 	return it
 }
@@ -76,7 +84,7 @@ func (it *item) reset() {
 		return
 	}
 	it.d.Event, it.h, it.run = event.Event{}, nil, nil
-	it.step, it.runs = stepRun, 0
+	it.step, it.runs, it.taken = stepRun, 0, false
 }
 
 // markEmpty tells that nothing is in hand any more. mu is held.
@@ -88,29 +96,51 @@ func (g *group) markEmpty() {
 	}
 }
 
-// complete ends an item that is settled or lost: its successor goes on. mu is held.
+// complete ends an item that is settled or lost: its successor goes on. One that is
+// not the front of its key is ended when it is. mu is held.
 func (g *group) complete(it *item) {
+	if g.isBehind(it) {
+		it.taken, it.then = true, actDrop
+		return
+	}
 	g.passOn(it)
 	g.release(it)
 	g.roomMade()
 }
 
-// passOn makes the next item of a key ready. mu is held.
+// isBehind reports whether an item is behind others of its key, as only one of a batch
+// can be that somebody works on. mu is held.
+func (g *group) isBehind(it *item) bool {
+	return it.last == nil && len(g.gatherings) > 0 && !g.unordered && it.d.Event.Key() != ""
+}
+
+// passOn lets the next item of a key go on. mu is held.
 func (g *group) passOn(it *item) {
 	next := g.keys.advance(it)
-	if next == nil {
+	switch {
+	case next == nil:
+	case !next.taken && !g.closing:
+		g.makeReady(next)
+	case !next.taken:
+		g.passTo(next)
+	case next.then != actNone:
+		act := next.then
+		next.then = actNone
+		g.apply(next, act)
+	}
+}
+
+// passTo makes the front of a key ready. mu is held.
+func (g *group) passTo(front *item) {
+	if !g.closing {
+		g.makeReady(front)
 		return
 	}
-	if g.closing { // they went back with the consumer
-		for next != nil {
-			following := g.keys.advance(next)
-			g.release(next)
-			next = following
-		}
-		return
+	for front != nil { // they went back with the consumer
+		following := g.keys.advance(front)
+		g.release(front)
+		front = following
 	}
-	g.ready.push(next)
-	signal(g.wake)
 }
 
 // room returns how many more deliveries the window has room for. What waits for room
@@ -129,6 +159,7 @@ func (g *group) roomMade() {
 	case starving && g.idle > 0 && g.window < g.limit: // to widen the window
 	case g.canGiveBack() && g.crowded(): // to give keys back
 	case g.stuck(): // to tell so
+	case g.gathered() && g.standsStill(): // to let it go on
 	default:
 		return
 	}
@@ -163,6 +194,9 @@ func (q *queue) pop() *item {
 	q.n--
 	return it
 }
+
+// at returns the i-th item.
+func (q *queue) at(i int) *item { return q.items[(q.head+i)&(len(q.items)-1)] }
 
 func (q *queue) grow() {
 	items := make([]*item, max(16, 2*len(q.items)))

@@ -55,19 +55,30 @@ func (g *group) collectWork(spare []*item) (batch []*item, wait time.Duration, s
 			wait = g.held[0].due.Sub(now)
 		}
 	}
+	wait = sooner(wait, g.gatherDue())
 	batch, g.pending = g.pending, spare[:0]
 	return batch, wait, g.stopped
+}
+
+// sooner returns the shorter of two waits, of which a negative one is none.
+func sooner(a, b time.Duration) time.Duration {
+	if a < 0 || b >= 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // due lets a held item go on. mu is held.
 func (g *group) due(it *item) {
 	g.unhold(it)
-	if it.step == stepSettle {
+	switch {
+	case it.step == stepSettle:
 		g.pending = append(g.pending, it)
-		return
+	case it.step == stepRun && g.closing: // it goes back instead
+		g.hold(it)
+	default:
+		g.makeReady(it)
 	}
-	g.ready.push(it)
-	signal(g.wake)
 }
 
 // settle settles a batch. What the channel did not record is tried again.
@@ -109,13 +120,22 @@ func (g *group) settled(it *item, err error) {
 		it.due = time.Now().Add(brief.wait(it.tried(), g.jitter, g.chance(it)))
 		g.hold(it)
 	case it.run != nil && err == nil: // somebody waits for the settlement
-		g.passOn(it)
-		it.step = stepAfter
-		g.ready.push(it)
-		signal(g.wake)
+		g.follow(it)
 	default:
 		g.complete(it)
 	}
+}
+
+// follow lets what follows a settlement run, and the next of the key go on; once the
+// item is the front of its key. mu is held.
+func (g *group) follow(it *item) {
+	if g.isBehind(it) {
+		it.taken, it.then = true, actFollow
+		return
+	}
+	g.passOn(it)
+	it.step = stepAfter
+	g.makeReady(it)
 }
 
 // settleLater keeps a batch that did not reach the channel.

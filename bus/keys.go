@@ -61,3 +61,22 @@ func (t *keyTable) advance(it *item) *item {
 	it.bucket, it.next, it.last, it.inBucket = 0, nil, nil, nil
 	return next
 }
+
+// keySet is a set of keys of topics.
+type keySet map[[2]string]struct{}
+
+// add adds a key; what has none stands for itself.
+func (s *keySet) add(topic, key string) {
+	if key == "" {
+		return
+	}
+	if *s == nil {
+		*s = make(keySet)
+	}
+	(*s)[[2]string{topic, key}] = struct{}{}
+}
+
+func (s *keySet) has(topic, key string) bool {
+	_, ok := (*s)[[2]string{topic, key}]
+	return ok
+}

@@ -30,6 +30,8 @@ type subscription struct {
 	timeout    time.Duration
 	middleware []event.Middleware
 	group      groupOptions
+	batch      *batchSize
+	batchOf    func(*group) event.BatchHandler // of SubscribeBatch
 }
 
 // groupOptions belong to the whole group: all subscriptions that say something

@@ -134,7 +134,7 @@ func (b *Bus) accepts(ctx context.Context) error {
 	if b.is() == stateStarted {
 		return nil
 	}
-	if b.runs(ctx) {
+	if b.runs(ctx) || b.runsBatch(ctx) {
 		return nil // what runs may finish
 	}
 	if s := b.is(); s == stateNew || s == stateStarting {
@@ -154,13 +154,26 @@ func (b *Bus) runs(ctx context.Context) bool {
 // of another Bus publishes here is sent at once: its outbox is that Bus's.
 func (b *Bus) outbox(ctx context.Context, now bool) event.Outbox {
 	if now {
+		if event.InBatch(ctx) {
+			return ofNoEvent{}
+		}
 		return nil
 	}
-	if r := runOf(ctx); r != nil && r.h.g.b != b {
+	r := runOf(ctx)
+	if r != nil && r.h.g.b != b {
 		return nil
 	}
-	return event.OutboxFrom(ctx)
+	o := event.OutboxFrom(ctx)
+	if o != nil && r == nil && event.InBatch(ctx) { // also when a middleware set one for the batch
+		return ofNoEvent{}
+	}
+	return o
 }
+
+// ofNoEvent refuses what is published under the context of a whole batch.
+type ofNoEvent struct{}
+
+func (ofNoEvent) Add(context.Context, string, ...event.Event) error { return event.ErrInBatch }
 
 func applyAll(opts []PublishOption) publishing {
 	var p publishing

@@ -33,7 +33,7 @@ type closing struct {
 // counts for all. Under the context of a handler of the same Bus, which it would wait
 // for, it is refused.
 func (b *Bus) Shutdown(ctx context.Context) error {
-	if b.runs(ctx) {
+	if b.runs(ctx) || b.runsBatch(ctx) {
 		return errOwnHandler
 	}
 	c, first := b.beginClosing(ctx)
@@ -191,13 +191,17 @@ func (g *group) beginClosing() {
 	g.mu.Lock()
 	g.closing = true
 	receive := g.receive
+	g.forgetGathered()
 	for range g.ready.len() {
 		it := g.ready.pop()
-		if it.step == stepRun {
+		switch {
+		case it.batch != nil:
+			g.forgetBatch(it)
+		case it.step == stepRun:
 			g.complete(it)
-			continue
+		default:
+			g.ready.push(it)
 		}
-		g.ready.push(it)
 	}
 	if !g.gives.GivesBack {
 		g.dropHeld()
@@ -289,7 +293,7 @@ func (e *LeftError) Unwrap() error { return e.Err }
 // waiting any longer. Under the context of a handler of the same Bus it is refused,
 // as Shutdown is.
 func (b *Bus) Drain(ctx context.Context) error {
-	if b.runs(ctx) {
+	if b.runs(ctx) || b.runsBatch(ctx) {
 		return errOwnHandler
 	}
 	if !b.state.CompareAndSwap(int32(stateStarted), int32(stateDraining)) {

@@ -179,7 +179,7 @@ func (g *group) check(ctx context.Context) []error {
 			g.gives = weaker(g.gives, gives)
 		}
 	}
-	return append(errs, g.checkMiddleware()...)
+	return slices.Concat(errs, g.checkBatches(), g.checkMiddleware())
 }
 
 func (g *group) checkTopic(topic string, gives event.Guarantees) []error {
@@ -201,6 +201,9 @@ func (g *group) checkMiddleware() []error {
 	s := g.subscription()
 	for _, h := range g.list {
 		for _, m := range slices.Concat(g.b.cfg.Middleware, h.opts.middleware) {
+			if _, ok := m.(event.BatchMiddleware); !ok && h.opts.batchOf != nil && m != nil {
+				errs = append(errs, fmt.Errorf("handler %q: middleware %T is no event.BatchMiddleware", h.name, m))
+			}
 			checker, ok := m.(event.StartChecker)
 			if !ok {
 				continue

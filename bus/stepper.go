@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/leat-go/leat/event"
@@ -41,7 +42,15 @@ type stepping struct {
 
 // StartStepper is [Bus.Start] without goroutines: nothing happens but by the
 // Stepper. The channel's Receive must not block: it returns 0 when nothing is there.
+// Batch handlers can't be stepped, and are an error.
 func (b *Bus) StartStepper(ctx context.Context) (*Stepper, error) {
+	for _, g := range b.started() {
+		for _, h := range g.list {
+			if h.opts.batchOf != nil {
+				return nil, fmt.Errorf("bus: stepper: handler %q: batches can't be stepped", h.name)
+			}
+		}
+	}
 	err := b.startWith(ctx, func(g *group) {
 		g.equip(fewKeyBuckets)
 		g.window, g.idle, g.jitter = g.limit, g.workers, noJitter

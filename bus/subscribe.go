@@ -126,7 +126,7 @@ func (s *subscription) check(types []string) error {
 	if n := s.group.inFlight; n != nil && *n < 1 {
 		errs = append(errs, fmt.Errorf("InFlight(%d): at least 1", *n))
 	}
-	errs = append(errs, s.retry.check())
+	errs = append(errs, s.retry.check(), s.checkBatch())
 	return errors.Join(errs...)
 }
 
@@ -134,14 +134,17 @@ func (s *subscription) check(types []string) error {
 // it calls next.
 func (b *Bus) decoding(m *message, next func(ctx context.Context, decode func(any) error) error) event.Handler {
 	return func(ctx context.Context, e event.Event) error {
-		return next(ctx, func(v any) error {
-			e, err := b.upcast(e)
-			if err != nil {
-				return err
-			}
-			return b.decode(m, e, v)
-		})
+		return next(ctx, func(v any) error { return b.decodeUpcast(m, e, v) })
 	}
+}
+
+// decodeUpcast checks, upcasts and decodes an event of m.
+func (b *Bus) decodeUpcast(m *message, e event.Event, v any) error {
+	e, err := b.upcast(e)
+	if err != nil {
+		return err
+	}
+	return b.decode(m, e, v)
 }
 
 // upcast brings an event that came in to the version that the application knows.

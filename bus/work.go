@@ -16,7 +16,9 @@ const (
 	actSettle        // settle it as it.settlement says
 	actHold          // keep it in hand until it.due
 	actDrop          // it is no longer ours
-	actDone          // settled and all done
+	actFollow        // settled: what follows that is to run
+	actDone          // and all done
+	actBehind        // of a batch: it comes again behind another of its key
 )
 
 // slabSize is how many runs share an allocation, once a worker has done some work.
@@ -24,25 +26,40 @@ const slabSize = 16
 
 // worker is what one worker goroutine has of its own.
 type worker struct {
-	g    *group
-	slab []run
-	used int // of the slab
+	g     *group
+	batch *batchRun // while one is at work
+	slab  []run
+	used  int // of the slab
 }
 
 // workLoop takes one item at a time, so that a finished one never waits behind the
 // next handler.
-func (g *group) workLoop(it *item, act action) {
-	w := worker{g: g}
+func (g *group) workLoop(it *item, act action, batch *batchRun) {
+	w := worker{g: g, batch: batch}
 	ended := false
 	defer func() {
-		if !ended { // a handler ended the goroutine, as t.FailNow does
-			g.running.Go(func() { g.workLoop(it, g.exited(it)) })
+		switch { // a handler ended the goroutine, as t.FailNow does
+		case ended:
+		case w.batch != nil:
+			rest := w.batch
+			g.running.Go(func() { g.workLoop(nil, actNone, rest) })
+		default:
+			g.running.Go(func() { g.workLoop(it, g.exited(it), nil) })
 		}
 	}()
 	for {
+		if w.batch != nil {
+			w.batch.finish()
+			w.batch = nil
+		}
 		if it = g.exchange(it, act); it == nil {
 			ended = true
 			return
+		}
+		if it.taken && it.batch != nil {
+			w.batch = w.beginBatch(it)
+			it, act = nil, actNone
+			continue
 		}
 		act = w.work(it)
 	}
@@ -78,6 +95,9 @@ func (g *group) exchange(it *item, act action) *item {
 			}
 			return next
 		}
+		if g.gatherIdle() {
+			continue
+		}
 		if g.stopped {
 			g.mu.Unlock()
 			signal(g.wake) // the next worker
@@ -96,7 +116,7 @@ func (g *group) exchange(it *item, act action) *item {
 // apply does what a worker wants done. mu is held.
 func (g *group) apply(it *item, act action) {
 	switch act {
-	case actNone:
+	case actNone, actBehind:
 	case actSettle:
 		g.settleSoon(it)
 	case actHold:
@@ -106,6 +126,8 @@ func (g *group) apply(it *item, act action) {
 			it.run.finish()
 		}
 		g.complete(it)
+	case actFollow:
+		g.follow(it)
 	case actDone:
 		g.release(it)
 		g.roomMade()
@@ -191,6 +213,32 @@ var (
 // attempt runs the handler once.
 func (w *worker) attempt(ctx context.Context, it *item) action {
 	g := w.g
+	r := w.newAttempt(ctx, it)
+	if len(g.b.hooks.attempt) == 0 {
+		return g.decide(it, r.call())
+	}
+	started := time.Now()
+	err := r.call()
+	took := time.Since(started)
+	act := g.decide(it, err)
+	g.tellAttempt(r, it, act, started, took)
+	return act
+}
+
+// tellAttempt tells the hooks how a run ended, unless the delivery went elsewhere.
+func (g *group) tellAttempt(r *run, it *item, act action, started time.Time, took time.Duration) {
+	if act == actDrop || len(g.b.hooks.attempt) == 0 {
+		return
+	}
+	g.b.hooks.attempted(r, AttemptEnd{
+		Info: r.Info, Group: g.name, Handler: it.h.name,
+		Outcome: it.outcome.Kind, Err: it.outcome.Err, Started: started, Took: took,
+	})
+}
+
+// newAttempt makes the context of a run.
+func (w *worker) newAttempt(ctx context.Context, it *item) *run {
+	g := w.g
 	r := w.newRun()
 	r.h = it.h
 	r.Context, r.Outbox = ctx, r
@@ -208,20 +256,7 @@ func (w *worker) attempt(ctx context.Context, it *item) action {
 		Replayed:   d.Replayed,
 	}
 	it.run = r
-	if len(g.b.hooks.attempt) == 0 {
-		return g.decide(it, r.call())
-	}
-	started := time.Now()
-	err := r.call()
-	took := time.Since(started)
-	act := g.decide(it, err)
-	if act != actDrop {
-		g.b.hooks.attempted(r, AttemptEnd{
-			Info: r.Info, Group: g.name, Handler: it.h.name,
-			Outcome: it.outcome.Kind, Err: it.outcome.Err, Started: started, Took: took,
-		})
-	}
-	return act
+	return r
 }
 
 // call runs the handler; a panic of a middleware is an error too.

@@ -79,5 +79,5 @@ func attemptOf(ctx context.Context) *Attempt {
 	return a
 }
 
-// Handling reports whether ctx is a handler's context.
-func Handling(ctx context.Context) bool { return attemptOf(ctx) != nil }
+// Handling reports whether ctx is the context of a handler, or of a batch handler.
+func Handling(ctx context.Context) bool { return attemptOf(ctx) != nil || InBatch(ctx) }

@@ -32,6 +32,11 @@ var (
 	ErrNewerVersion = errors.New("event: newer than the known schema version")
 	// ErrNotHandling is returned by what needs a handler's context and got another.
 	ErrNotHandling = errors.New("event: not under a handler's context")
+	// ErrBehind is the error of an event of a batch that comes again, because an
+	// earlier one of its key did not come to its end.
+	ErrBehind = errors.New("event: behind an earlier event of its key")
+	// ErrInBatch is returned for a publish under the context of a whole batch.
+	ErrInBatch = errors.New("event: publish under the context of a whole batch: use that of the event which causes it, Element(ctx, i)")
 	// ErrNotFound is returned for a dead letter that isn't there (any more).
 	ErrNotFound = errors.New("event: not found")
 )

@@ -24,8 +24,8 @@ type MiddlewareFunc func(next Handler) Handler
 // Wrap calls f.
 func (f MiddlewareFunc) Wrap(next Handler) Handler { return f(next) }
 
-// BatchHandler handles the deliveries of several events at once. nil
-// acknowledges all of them.
+// BatchHandler handles the deliveries of several events at once. nil acknowledges all
+// of them; a [BatchError] tells which failed. ctx is a [Batch].
 type BatchHandler func(ctx context.Context, events []Event) error
 
 // BatchMiddleware is a [Middleware] that can wrap batch handlers too. A

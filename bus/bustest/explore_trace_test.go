@@ -58,10 +58,10 @@ func TestSameSeedSameSchedules(t *testing.T) {
 		seed    uint64
 		trace   uint64
 	}{
-		{1, 1, 0x71c2e7a49215171f},
-		{1, 2, 0x2decad2fb2ab0372},
-		{8, 1, 0x3b463d992d887764},
-		{8, 2, 0x84fd7669538f6025},
+		{1, 1, 0xc0cd288e638d14a2},
+		{1, 2, 0x5b5ad0d83937b3f2},
+		{8, 1, 0x6e76f76deb7021a3},
+		{8, 2, 0x317a8a2ecdff410b},
 	} {
 		for _, parallel := range []int{1, 1, 8} {
 			r := bustest.Search(t, busyWorld(c.workers), bustest.Seed(c.seed), bustest.Schedules(300), bustest.Parallel(parallel))
