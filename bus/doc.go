@@ -3,10 +3,11 @@
 //
 // # Usage
 //
-// [New] makes a [Bus] on a channel. [Subscribe], [SubscribeBatch] and [SubscribeRaw] add
-// handlers to groups. [Bus.Start] checks everything and lets them run; [Bus.Publish] and
-// [Bus.PublishAll] publish from then on. [Bus.Run] starts, serves until its context
-// ends and shuts down; [Bus.Drain] handles everything that is owed and stops.
+// [New] makes a [Bus] on a channel. [Subscribe], [SubscribeBatch] and [SubscribeRaw]
+// add handlers to groups. [Bus.Start] checks everything and lets them run;
+// [Bus.Publish] and [Bus.PublishAll] publish from then on. [Bus.Run] starts, serves
+// until its context ends and shuts down; [Bus.Drain] handles everything that is owed
+// and stops.
 //
 //	b := bus.New(bus.Config{Channel: memory.New()})
 //	bus.Subscribe(b, "mailer", func(ctx context.Context, e OrderPlaced) error { … })
@@ -43,8 +44,8 @@
 //
 // Order: of the events of a (group, topic, key), one is first handed to a handler
 // after the one before it was settled: handled, or dead; with [ParkKey] only handled,
-// since the later ones of a dead one are kept behind it. A batch handler gets several at
-// once, in order. That holds through retries, and between the members of a group.
+// since the later ones of a dead one are kept behind it. A batch handler gets several
+// at once, in order. That holds through retries, and between the members of a group.
 // Different keys run at the same time, as far as there are workers.
 //
 // Room: what a group has in hand is bounded by [InFlight], but for deliveries that
@@ -98,23 +99,24 @@
 // and stops waiting when the window is full of what waits: no other can come then. A
 // batch ends at an event that another handler of the group has, in its key.
 //
-// Each event keeps its own fate. nil acknowledges all; a [BatchError] fails the events
-// that it names and no others, each with an error that means what it means for a single
-// event; any other error, a panic too, fails all, each by itself. A batch has the events of
-// a key in order. When one of them doesn't come to its end, by success or [event.Reject],
-// the later ones of its key come again behind it, although the handler has seen them:
-// their error is [event.ErrBehind], and that is neither a failure nor an attempt. For
-// these order means that one is never done before those ahead of it are: where the
-// handler's effects must be so too, let it stop at the first of a key that fails.
+// Each event keeps its own fate. nil acknowledges all; a [BatchError] fails the
+// events that it names and no others, each with an error that means what it means for
+// a single event; any other error, a panic too, fails all, each by itself. A batch
+// has the events of a key in order. When one of them doesn't come to its end, by
+// success or [event.Reject], the later ones of its key come again behind it, although
+// the handler has seen them: their error is [event.ErrBehind], and that is neither a
+// failure nor an attempt. For these order means that one is never done before those
+// ahead of it are: where the handler's effects must be so too, let it stop at the
+// first of a key that fails.
 //
 // Data that can't be decoded is a dead letter and never reaches the handler. When the
 // lease of one event is lost while the batch runs, the context ends; an error of the
 // handler is then no failure of the others.
 //
-// [event.Element] is the context of one event of the batch: what came with it, and what
-// is published because of it. Under the batch's own context a publish is
-// [event.ErrInBatch], also with [Now]: nobody could tell which event it belongs to. [Timeout] is that of
-// the whole batch, the hooks are told of each event.
+// [event.Element] is the context of one event of the batch: what came with it, and
+// what is published because of it. Under the batch's own context a publish is
+// [event.ErrInBatch], also with [Now]: nobody could tell which event it belongs to.
+// [Timeout] is that of the whole batch, the hooks are told of each event.
 //
 // # Publishing in a handler
 //
@@ -136,8 +138,9 @@
 // From the outside: [Timeout], [Config].Middleware, the middlewares of [With], the
 // recovery from panics, upcast and check by the catalog, decoding, the handler. In
 // both lists the first is the outermost. So a middleware sees an error instead of a
-// panic; a panic of a middleware itself is an error too. Around a batch handler it is the
-// same, with middlewares that are an [event.BatchMiddleware]; Start refuses others.
+// panic; a panic of a middleware itself is an error too. Around a batch handler it is
+// the same, with middlewares that are an [event.BatchMiddleware]; Start refuses
+// others.
 //
 // # Dead letters
 //
@@ -148,19 +151,20 @@
 // waits in hand: nothing is dropped.
 //
 // With [ParkKey], what fails for good parks its key, where the channel can
-// ([event.Guarantees].Parks; Start says so if not): the later ones of the key go behind
-// it, as dead letters with the code [event.CodeParkedBehind], without a run and without a
-// hook being told. [Bus.RedriveKey] hands them to the group again, in order and ahead of
-// what is newer; so does a Redrive of the one in front, or of its repair. If one fails
-// for good once more, it is parked with those behind it. Dead letters of types that the
-// group has no handler for park nothing.
+// ([event.Guarantees].Parks; Start says so if not): the later ones of the key go
+// behind it, as dead letters with the code [event.CodeParkedBehind], without a run
+// and without a hook being told. [Bus.RedriveKey] hands them to the group again, in
+// order and ahead of what is newer; so does a Redrive of the one in front, or of its
+// repair. If one fails for good once more, it is parked with those behind it. Dead
+// letters of types that the group has no handler for park nothing.
 //
 // # Later
 //
-// [Delay] and [At] publish an event that is delivered no earlier than it is due. A delay
-// above the channel's longest is refused by the publish, with an error that names
-// channel, topic and limit; [Config].Require moves that to Start, and all else that an
-// application needs of its channel. [Bus.Cancel] takes such an event back until it is due.
+// [Delay] and [At] publish an event that is delivered no earlier than it is due. A
+// delay above the channel's longest is refused by the publish, with an error that
+// names channel, topic and limit; [Config].Require moves that to Start, and all else
+// that an application needs of its channel. [Bus.Cancel] takes such an event back
+// until it is due.
 //
 // # The end
 //
@@ -190,16 +194,16 @@
 // # Goroutines
 //
 // Each started group has a fetcher, a keeper and as many workers as [Workers] says;
-// all end with Shutdown. The fetcher receives while there is room. A worker takes
-// one delivery, or one batch, at a time and runs the handler; no two goroutines run
-// handlers for one key at once. The keeper settles what the workers decided, many at a time when many
-// have come together, and wakes what is due. There is no goroutine and no timer for
-// an event. Without Start, and after Shutdown, there are none.
+// all end with Shutdown. The fetcher receives while there is room. A worker takes one
+// delivery, or one batch, at a time and runs the handler; no two goroutines run
+// handlers for one key at once. The keeper settles what the workers decided, many at
+// a time when many have come together, and wakes what is due. There is no goroutine
+// and no timer for an event. Without Start, and after Shutdown, there are none.
 //
-// Hooks are called by these goroutines and by publishers: OnPublish where the
-// publish happens, OnDeliver by the fetcher, OnAttempt by the worker, OnSettle and most of OnStall by the keeper
-// or the worker. Handlers of different groups run at the same time; those of one group
-// do when it has several workers.
+// Hooks are called by these goroutines and by publishers: OnPublish where the publish
+// happens, OnDeliver by the fetcher, OnAttempt by the worker, OnSettle and most of
+// OnStall by the keeper or the worker. Handlers of different groups run at the same
+// time; those of one group do when it has several workers.
 //
 // # Testing
 //

@@ -74,7 +74,7 @@
 //
 // Explore draws schedules at random: that it finds nothing is no proof. It knows of a
 // handler's inside only its Steps and its publishes; what happens between two of them
-// happens at once. The Examples of this package show the five bugs that handlers have most
-// often, as Explore tells them; beside them, in classics_*_test.go, stand the handlers
-// without them.
+// happens at once. The Examples of this package show the five bugs that handlers have
+// most often, as Explore tells them; beside them, in classics_*_test.go, stand the
+// handlers without them.
 package bustest

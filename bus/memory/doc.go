@@ -36,8 +36,8 @@
 // An event that was given back with a delay keeps the later ones of its key waiting,
 // those of other keys never. One with a NotBefore keeps nobody waiting until it is
 // due; then it comes before later ones that were not delivered yet. A redriven event
-// takes its old place in the same way. [Channel.Cancel] removes what is not due. What comes again and what comes for the first
-// time get turns, so that neither starves.
+// takes its old place in the same way. [Channel.Cancel] removes what is not due. What
+// comes again and what comes for the first time get turns, so that neither starves.
 //
 // # Attempts
 //
