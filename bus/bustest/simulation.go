@@ -50,6 +50,7 @@ type schedule struct {
 // start makes the world's first process.
 func (s *simulation) start() error {
 	s.broker = newBroker(s.symbols)
+	s.broker.moved = s.tellMoved
 	if s.story != nil {
 		s.story.broker, s.story.on = s.broker, s.on.Load
 	}
@@ -131,6 +132,7 @@ func (s *simulation) end() {
 
 // choose returns what comes next.
 func (s *simulation) choose() action {
+	s.broker.moveBehind() // time may have passed
 	usual := s.usual()
 	at := s.choices
 	s.choices++
