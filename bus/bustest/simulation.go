@@ -50,9 +50,9 @@ type schedule struct {
 // start makes the world's first process.
 func (s *simulation) start() error {
 	s.broker = newBroker(s.symbols)
-	s.broker.moved = s.tellMoved
 	if s.story != nil {
 		s.story.broker, s.story.on = s.broker, s.on.Load
+		s.broker.moved = s.tellMoved
 	}
 	return s.boot()
 }
