@@ -17,7 +17,6 @@ type broker struct {
 	counts  map[string]int    // events with a random id, by type
 	random  map[string]symbol // of these, by id
 	dead    []letter          // oldest first
-	parked  int               // of these: their keys are parked
 	serial  uint64
 	alive   int                    // processes
 	moved   func(en, front *entry) // told of what goes behind a dead letter; may be nil

@@ -24,27 +24,20 @@ type letter struct {
 // a parked key joins those that are.
 func (b *broker) bury(en *entry, cause event.Cause, park bool) {
 	en.g.remove(en)
-	l := letter{
+	b.dead = append(b.dead, letter{
 		DeadLetter: event.DeadLetter{
 			Handle: strconv.FormatUint(en.index, 10), Topic: en.topic, Group: en.g.name, Event: en.e,
 			Position: event.Position{Offset: en.offset}, Cause: cause, FailedAt: time.Now(),
 		},
 		en:     en,
 		parked: en.e.Key() != "" && (park || b.front(en) != nil),
-	}
-	if l.parked {
-		b.parked++
-	}
-	b.dead = append(b.dead, l)
+	})
 }
 
 // exhume takes a dead letter out.
 func (b *broker) exhume(i int) letter {
 	l := b.dead[i]
 	b.dead = slices.Delete(b.dead, i, i+1)
-	if l.parked {
-		b.parked--
-	}
 	return l
 }
 

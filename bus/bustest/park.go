@@ -12,9 +12,6 @@ import (
 
 // front returns the dead letter that the key of an entry is parked behind, or nil.
 func (b *broker) front(en *entry) *letter {
-	if b.parked == 0 {
-		return nil
-	}
 	for i := range b.dead {
 		if l := &b.dead[i]; l.parked && l.en.g == en.g && sameKey(l.en, en) {
 			return l
@@ -26,7 +23,7 @@ func (b *broker) front(en *entry) *letter {
 // moveBehind makes dead letters of all that is there of parked keys, but for what is
 // begun, which may end, and what is not due.
 func (b *broker) moveBehind() {
-	if b.parked == 0 {
+	if len(b.dead) == 0 {
 		return
 	}
 	now := time.Now()

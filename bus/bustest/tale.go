@@ -103,7 +103,7 @@ func (s *simulation) tellRun(t *task, ended bool) {
 	if s.story == nil {
 		return
 	}
-	if t.dropped && t.en.behind && !t.en.repeated { // that it went behind is told
+	if t.dropped && t.en.behind && !t.en.acked { // that it went behind is told
 		return
 	}
 	n := s.nameOf(t.en)
