@@ -7,9 +7,9 @@ import (
 	"github.com/leat-go/leat/event"
 )
 
-// broker is the channel of an exploration: what survives when a process dies. It
-// does what it is told and nothing by itself, and is used by one goroutine or
-// coroutine at a time.
+// broker is the channel of an exploration: what survives when a process dies. It does
+// what it is told and nothing by itself, but for moveBehind, and is used by one
+// goroutine or coroutine at a time.
 type broker struct {
 	symbols *symbols
 	groups  []*brokerGroup

@@ -124,7 +124,10 @@ func TestParkedKeysAreRedrivenInEverySchedule(t *testing.T) {
 			return err
 		},
 		"the one in front": func(ctx context.Context, b *bus.Bus) error {
-			for d := range b.DeadLetters(ctx, "ledger") {
+			for d, err := range b.DeadLetters(ctx, "ledger") {
+				if err != nil {
+					return err
+				}
 				return b.Redrive(ctx, d)
 			}
 			return nil
