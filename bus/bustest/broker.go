@@ -7,18 +7,19 @@ import (
 	"github.com/leat-go/leat/event"
 )
 
-// broker is the channel of an exploration: what survives when a process dies. It
-// does what it is told and nothing by itself, and is used by one goroutine or
-// coroutine at a time.
+// broker is the channel of an exploration: what survives when a process dies. It does
+// what it is told and nothing by itself, but for moveBehind, and is used by one
+// goroutine or coroutine at a time.
 type broker struct {
 	symbols *symbols
 	groups  []*brokerGroup
 	all     []*entry          // ever accepted; an entry's index is in its tokens
 	counts  map[string]int    // events with a random id, by type
 	random  map[string]symbol // of these, by id
-	dead    []event.DeadLetter
+	dead    []letter          // oldest first
 	serial  uint64
-	alive   int // processes
+	alive   int                    // processes
+	moved   func(en, front *entry) // told of what goes behind a dead letter; may be nil
 }
 
 type brokerGroup struct {
@@ -47,7 +48,9 @@ type entry struct {
 	token    uint64
 	begun    bool
 	waits    bool // given back with a delay: its key waits behind it
-	repeated bool
+	acked    bool // once, at least
+	repeated bool // delivered once more though it was acked
+	behind   bool // was moved behind a dead letter of its key
 	redriven bool
 	lease    *lease
 }
@@ -178,6 +181,13 @@ func (b *broker) unsettled() *entry {
 		}
 	}
 	return nil
+}
+
+// handled reports whether the group has acked the event of an entry, or a copy of it.
+func (b *broker) handled(en *entry) bool {
+	return slices.ContainsFunc(b.all, func(other *entry) bool {
+		return other.acked && other.g == en.g && other.name == en.name
+	})
 }
 
 // remove ends an entry.

@@ -36,6 +36,7 @@ func TestClassicBugsAreFound(t *testing.T) {
 		"counter that is not idempotent":    countAttempts,
 		"order assumed across keys":         shipKnownOrders,
 		"publish outside handler's context": publishOutside,
+		"publish under another key":         invoicesByOrder,
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(20) {

@@ -119,6 +119,7 @@ func (c *blocking) Close(ctx context.Context) error {
 func (c *blocking) DeadLetters(ctx context.Context, topic, group string) iter.Seq2[event.DeadLetter, error] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.p.b.moveBehind()
 	letters := slices.Clone(c.p.b.dead)
 	return (&endpoint{b: &broker{dead: letters}}).DeadLetters(ctx, topic, group)
 }

@@ -53,6 +53,9 @@
 //		bustest.Step(ctx, "charged")
 //	}
 //
+// A handler may park its keys with [bus.ParkKey]: what is parked at the end is compared as
+// all dead letters are.
+//
 // What goes wrong is shrunk to the shortest schedule that still does, and told:
 //
 //	the final state differs from that of the undisturbed run:
@@ -75,6 +78,6 @@
 // Explore draws schedules at random: that it finds nothing is no proof. It knows of a
 // handler's inside only its Steps and its publishes; what happens between two of them
 // happens at once. The Examples of this package show the five bugs that handlers have
-// most often, as Explore tells them; beside them, in classics_*_test.go, stand the
-// handlers without them.
+// most often, and one of parked keys, as Explore tells them; beside them, in
+// classics_*_test.go and example_park_test.go, stand the handlers without them.
 package bustest

@@ -77,7 +77,7 @@ func (p *endpoint) Guarantees(context.Context, string, string) (event.Guarantees
 func guarantees(durable bool) event.Guarantees {
 	return event.Guarantees{
 		Channel: "exploration", Durable: durable, OrderPerKey: true, MaxDelay: -1, MaxRetry: -1, Lease: time.Minute,
-		CountsAttempts: true, GivesBack: true, KeepsFailures: true, Positions: true,
+		CountsAttempts: true, GivesBack: true, KeepsFailures: true, Parks: true, Positions: true,
 	}
 }
 

@@ -49,12 +49,11 @@ type Report struct {
 	Failure   *Failure // or nil
 }
 
-// Explore runs an application under many schedules and fails
-// the test when one of them ends in another state than the undisturbed run, breaks an
-// invariant, makes other dead letters, or never settles. The failure is the shortest
-// schedule found that still goes wrong, told as a story: what was published, what
-// happened in what order and at what virtual time, what caused what with all attempts,
-// and how to run it again.
+// Explore runs an application under many schedules and fails the test when one of them
+// ends in another state than the undisturbed run, breaks an invariant, makes other dead
+// letters, or never settles. The failure is the shortest schedule found that still goes
+// wrong, told as a story: what was published, what happened in what order and at what
+// virtual time, what caused what with all attempts, and how to run it again.
 //
 // A schedule is the order in which things happen, and what goes wrong between them:
 //
@@ -74,7 +73,13 @@ type Report struct {
 //
 // Nothing happens that the contract of package event does not permit a channel that
 // keeps order: events of a key are first handed to a handler in order, and to one
-// process at a time.
+// process at a time; of a key that is parked, see [bus.ParkKey], nothing is handed to a
+// handler until it is redriven.
+//
+// The dead letters that are left must be those of the undisturbed run, as a set of
+// events; what is parked is among them. An event that was published twice, with one id,
+// and failed twice is one of them. What was handled, and has a copy behind a parked key,
+// is none.
 //
 // Each schedule runs on one goroutine, in virtual time, so the same seed makes the same
 // schedules. That asks something of handlers. They must not wait for each other: one

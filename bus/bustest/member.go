@@ -20,6 +20,7 @@ func (m *member) Receive(_ context.Context, buf []event.Delivery) (int, error) {
 	if m.p.gone {
 		return 0, event.ErrClosed
 	}
+	m.p.b.moveBehind()
 	m.buf = m.g.deliverable(m.p, time.Now(), m.buf[:0], len(buf))
 	for i, en := range m.buf {
 		m.p.b.serial++
@@ -62,6 +63,7 @@ func (m *member) Begin(t event.Token) (context.Context, bool) {
 func (m *member) Hold(t event.Token, failures int) {
 	if en := m.mine(t); en != nil {
 		en.begun, en.failures = false, failures
+		m.p.b.moveBehind()
 	}
 }
 
@@ -93,21 +95,23 @@ func (m *member) settle(s event.Settlement) error {
 	switch s.Kind {
 	case event.SettleAck:
 		m.g.remove(en)
+		en.acked = true
 		m.g.settled = append(m.g.settled, en)
 	case event.SettleRetry:
 		en.leave()
 		en.failures, en.waits, en.due = s.Failures, true, time.Now().Add(s.After)
 	case event.SettleRelease:
 		m.release(en)
-	case event.SettleDead:
+	case event.SettleDead, event.SettlePark:
 		var cause event.Cause
 		if s.Cause != nil {
 			cause = s.Cause.Bounded()
 		}
-		m.p.b.bury(en, cause)
+		m.p.b.bury(en, cause, s.Kind == event.SettlePark)
 	default:
 		return event.ErrNotSupported
 	}
+	m.p.b.moveBehind()
 	return nil
 }
 

@@ -133,7 +133,7 @@ func (s *simulation) addFaults() {
 	}
 	for g := range s.groups {
 		for _, en := range s.brokerGroup(g).settled {
-			if !en.repeated {
+			if !en.repeated && s.broker.front(en) == nil { // of a parked key nothing comes
 				s.add(action{kind: actRepeat, group: int16(g), entry: en.name})
 			}
 		}

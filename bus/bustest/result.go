@@ -15,7 +15,7 @@ type result struct {
 	defaults []action
 	did      []deviation
 	state    any
-	dead     map[string]int // dead letters, by group and event
+	dead     map[string]int // dead letters, by group and event; those of random ids counted by type
 	err      error
 }
 
@@ -62,16 +62,26 @@ func (s *simulation) finish(err error) *result {
 	if s.w.state != nil {
 		r.state = s.w.state()
 	}
-	for _, d := range s.broker.dead {
-		if r.dead == nil {
-			r.dead = make(map[string]int)
-		}
-		n := s.symbols.names[s.broker.nameOf(d.Event)]
-		if n.id == "" { // which of them is by chance
-			r.dead[fmt.Sprintf("%s in group %q", n.typ, d.Group)]++
-			continue
-		}
-		r.dead[fmt.Sprintf("%v in group %q", n, d.Group)]++
-	}
+	r.dead = s.deadLetters()
 	return r
+}
+
+// deadLetters returns the dead letters as far as handlers answer for them. That an event
+// is published once more, with the same id, they can't help: it is dead once, and not
+// at all when all that is dead is a copy behind a parked key, of what was handled.
+func (s *simulation) deadLetters() map[string]int {
+	if len(s.broker.dead) == 0 {
+		return nil
+	}
+	dead := make(map[string]int)
+	for _, l := range s.broker.dead {
+		switch n := s.nameOf(l.en); {
+		case l.en.behind && s.broker.handled(l.en):
+		case n.id == "": // which of them is by chance
+			dead[fmt.Sprintf("%s in group %q", n.typ, l.Group)]++
+		default:
+			dead[fmt.Sprintf("%v in group %q", n, l.Group)] = 1
+		}
+	}
+	return dead
 }

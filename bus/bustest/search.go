@@ -48,7 +48,7 @@ func (h *hunt) stop(i int, err error) {
 // report says what was tried.
 func (h *hunt) report() Report {
 	n := int(h.end.Load()) - h.first
-	hash := mix(offset, h.origin)
+	hash := mix(fnvOffset, h.origin)
 	for _, trace := range h.traces[:n] {
 		hash = mix(hash, trace)
 	}

@@ -52,6 +52,7 @@ func (s *simulation) start() error {
 	s.broker = newBroker(s.symbols)
 	if s.story != nil {
 		s.story.broker, s.story.on = s.broker, s.on.Load
+		s.broker.moved = s.tellMoved
 	}
 	return s.boot()
 }
@@ -131,6 +132,7 @@ func (s *simulation) end() {
 
 // choose returns what comes next.
 func (s *simulation) choose() action {
+	s.broker.moveBehind() // time may have passed
 	usual := s.usual()
 	at := s.choices
 	s.choices++

@@ -47,12 +47,12 @@ func (s *symbols) symbol(n name) symbol {
 }
 
 const (
-	offset = 14695981039346656037 // of FNV-1a
-	prime  = 1099511628211
+	fnvOffset = 14695981039346656037 // of FNV-1a
+	fnvPrime  = 1099511628211
 )
 
 func hashOf(n name) uint64 {
-	h := mix(offset, uint64(n.n))
+	h := mix(fnvOffset, uint64(n.n))
 	for _, text := range [...]string{n.typ, n.id} {
 		h = mix(h, uint64(len(text)))
 		for i := range len(text) {
@@ -62,4 +62,4 @@ func hashOf(n name) uint64 {
 	return h
 }
 
-func mix(h, v uint64) uint64 { return (h ^ v) * prime }
+func mix(h, v uint64) uint64 { return (h ^ v) * fnvPrime }

@@ -3,6 +3,7 @@ package bustest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/leat-go/leat/bus"
@@ -102,9 +103,14 @@ func (s *simulation) tellRun(t *task, ended bool) {
 	if s.story == nil {
 		return
 	}
+	if t.dropped && t.en.behind && !t.en.acked { // that it went behind is told
+		return
+	}
 	n := s.nameOf(t.en)
 	begin := fmt.Sprintf("process %d: group %q handles %v", t.p.n, s.groups[t.group], n)
 	switch {
+	case t.dropped && t.en.behind:
+		begin = fmt.Sprintf("process %d: group %q drops %v, whose key is parked", t.p.n, s.groups[t.group], n)
 	case t.dropped:
 		begin = fmt.Sprintf("process %d: group %q drops %v, whose lease is lost", t.p.n, s.groups[t.group], n)
 	case t.after:
@@ -133,6 +139,15 @@ func (s *simulation) until(t *task, ended bool) string {
 		return " to its end, for nothing: the lease is lost"
 	}
 	return ""
+}
+
+// tellMoved adds that an event went behind a dead letter of its key.
+func (s *simulation) tellMoved(en, front *entry) {
+	if s.story == nil {
+		return
+	}
+	group := s.groups[slices.Index(s.broker.groups, en.g)]
+	s.story.addf("%v goes behind %v in group %q: the key is parked", s.nameOf(en), s.nameOf(front), group)
 }
 
 // place says where a handler stands.
