@@ -111,6 +111,38 @@ func TestStepperRunsBatchesWhoseWaitIsOver(t *testing.T) {
 	})
 }
 
+func TestStepperIsDueWithTheFirstBatch(t *testing.T) {
+	more := func(b *bus.Bus) {
+		none := func(context.Context, []Stroll) error { return nil }
+		bus.SubscribeBatch(b, "walker", none, bus.Batch(3, time.Second))
+		bus.SubscribeBatch(b, "minute", none, bus.Batch(3, time.Minute))
+	}
+	walkingTogether(t, 3, time.Hour, more, func(t *testing.T, b *bus.Bus, s *bus.Stepper, _ *packs) {
+		publishWalks(t, b, Walk{"rex", "1"})
+		if err := b.Publish(t.Context(), Stroll{"ada", "1"}); err != nil {
+			t.Fatal(err)
+		}
+		due := func(want time.Duration) {
+			t.Helper()
+			if at, held := s.Due(); !held || time.Until(at).Round(10*time.Millisecond) != want {
+				t.Errorf("due %v in %v, want %v", held, time.Until(at), want)
+			}
+		}
+		if n, err := s.Fetch(t.Context(), 1); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		due(time.Minute)
+		fetchAll(t, s, 2)
+		due(time.Second)
+		time.Sleep(time.Second) // virtual
+		s.Settle(0)
+		due(time.Minute - time.Second)
+		time.Sleep(time.Minute) // virtual
+		s.Settle(1)
+		due(time.Hour - time.Minute - time.Second)
+	})
+}
+
 // A batch that doesn't wait is what there is when it is run.
 func TestStepperRunsBatchesThatDoNotWait(t *testing.T) {
 	walkingTogether(t, 3, 0, nil, func(t *testing.T, b *bus.Bus, s *bus.Stepper, p *packs) {

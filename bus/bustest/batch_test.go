@@ -29,9 +29,8 @@ func batchWorld(handle func(ctx context.Context, all []booking) error, more int)
 	}
 }
 
-// told returns the story of a run in which something else is done where an action of
-// some kind would come first.
-func told(t *testing.T, setup func(w *World), when actionKind, do func(x *exploration) action) (steps []string, tree string) {
+// told returns the story, and the tree, of a run that follows a plan.
+func told(t *testing.T, setup func(w *World), text string) (steps []string, tree string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		x := newExploration(setup, nil)
@@ -39,27 +38,25 @@ func told(t *testing.T, setup func(w *World), when actionKind, do func(x *explor
 		if err := x.learn(); err != nil {
 			t.Fatal(err)
 		}
-		how := schedule{}
-		if i := slices.IndexFunc(x.reference.defaults, func(a action) bool { return a.kind == when }); do != nil {
-			how.plan = []deviation{{at: x.reference.defaults[i], nth: 1, do: do(x)}}
+		p := new(plan)
+		if text != "" {
+			var err error
+			if p, err = parsePlan(text, x.publishes(), x.symbols); err != nil {
+				t.Fatal(err)
+			}
 		}
 		story := newTale(x.symbols)
-		r, err := x.run(nil, how, story, true)
+		r, err := x.run(nil, p.schedule(), story, true)
 		if err != nil || r.err != nil {
 			t.Fatal(err, r.err)
+		}
+		if err := p.fits(r, x.symbols); err != nil {
+			t.Fatal(err)
 		}
 		steps, tree = story.steps, story.tree()
 	})
 	return steps, tree
 }
-
-func losing(id string) func(x *exploration) action {
-	return func(x *exploration) action {
-		return action{kind: actLose, proc: 1, entry: x.symbols.symbol(entryName("booking", id))}
-	}
-}
-
-func dying(*exploration) action { return action{kind: actCrash, proc: 1} }
 
 func succeedTogether(ctx context.Context, _ []booking) error {
 	Step(ctx, "begin")
@@ -79,62 +76,78 @@ func TestBatchesAreToldInOneLine(t *testing.T) {
 		}
 		return nil
 	}
+	// Process 1 has a batch that can be run when process 2 settles its first events.
+	const settledElsewhere = "wait=lose/1/0/booking:message-1 run/1/0/booking:message-1=run/2/0/booking:message-1"
 	for name, c := range map[string]struct {
 		handle func(ctx context.Context, all []booking) error
 		more   int
-		when   actionKind
-		do     func(x *exploration) action
+		plan   string
 		want   []string
 	}{
-		"some fail": {failOnce, 1, 0, nil, []string{
+		"some fail": {failOnce, 1, "", []string{
 			`1s process 1: group "ledger" handles a batch of booking message-1, message-2, message-3, attempt 1: message-1 retried: once more; message-2 again behind it; message-3 acked`,
 			`1h0m2s process 1: group "ledger" handles a batch of booking message-1, message-2, attempts 2, 1: returns nil`,
 		}},
-		"many": {succeedTogether, 6, 0, nil, []string{
+		"many": {succeedTogether, 6, "", []string{
 			`1s process 1: group "ledger" handles a batch of booking message-1, message-2, message-3, message-4, message-5, message-6 and 2 more, attempt 1: returns nil`,
 		}},
-		"the process dies": {succeedTogether, 1, actContinue, dying, []string{
+		"the process dies": {succeedTogether, 1, "go/1/0/booking:message-1/step:begin=die/1", []string{
 			`1s process 1: group "ledger" handles a batch of booking message-1, message-2, message-3, attempt 1, up to step "begin"`,
 			`1s process 1 dies, with 3 deliveries not settled`,
 			`2s process 2: group "ledger" handles a batch of booking message-1, message-2, message-3, attempt 2: returns nil`,
 		}},
-		"the process dies while they come together": {succeedTogether, 1, actWait, dying, []string{
+		"the process dies while they come together": {succeedTogether, 1, "wait=die/1", []string{
 			`0s process 1 dies, with 3 deliveries not settled`,
 			`1s process 2: group "ledger" handles a batch of booking message-1, message-2, message-3, attempt 2: returns nil`,
 		}},
-		"a lease is lost while they come together": {succeedTogether, 1, actWait, losing("message-3"), []string{
+		"a lease is lost while they come together": {succeedTogether, 1, "wait=lose/1/0/booking:message-3", []string{
 			`0s process 1 loses the lease of booking message-3 in group "ledger"`,
 			`1s process 1: group "ledger" handles a batch of booking message-1, message-2, attempt 1: returns nil`,
 			`1s process 2: group "ledger" handles a batch of booking message-3, attempt 2: returns nil`,
 		}},
-		"the lease of the first is": {succeedTogether, 1, actWait, losing("message-1"), []string{
+		"the lease of the first is": {succeedTogether, 1, "wait=lose/1/0/booking:message-1", []string{
 			`0s process 1 loses the lease of booking message-1 in group "ledger"`,
 			`1s process 1: group "ledger" handles a batch of booking message-3, attempt 1: returns nil`,
 			`1s process 2: group "ledger" handles a batch of booking message-1, message-2, attempt 2: returns nil`,
 		}},
-		"all leases are": {succeedTogether, 0, actRun, losing("message-1"), []string{
+		"all leases are": {succeedTogether, 0, "run/1/0/booking:message-1=lose/1/0/booking:message-1", []string{
 			`1s process 1 loses the lease of booking message-1 in group "ledger"`,
 			`2s process 2: group "ledger" handles a batch of booking message-1, message-2, attempt 2: returns nil`,
 		}},
-		"a lease is lost while it runs": {succeedTogether, 1, actContinue, losing("message-3"), []string{
+		"a lease is lost while it runs": {succeedTogether, 1, "go/1/0/booking:message-1/step:begin=lose/1/0/booking:message-3", []string{
 			`1s process 1: group "ledger" handles a batch of booking message-1, message-2, message-3, attempt 1, up to step "begin"`,
 			`1s process 1 loses the lease of booking message-3 in group "ledger"`,
 			`1s process 1: group "ledger" handles a batch of booking message-1, message-2, message-3 (goes on), attempt 1: message-1, message-2 acked; message-3 for nothing: the lease is lost`,
 			`2s process 2: group "ledger" handles a batch of booking message-3, attempt 2: returns nil`,
 		}},
-		"all leases are lost while it runs": {succeedTogether, 0, actContinue, losing("message-1"), []string{
+		"all leases are lost while it runs": {succeedTogether, 0, "go/1/0/booking:message-1/step:begin=lose/1/0/booking:message-1", []string{
 			`1s process 1: group "ledger" handles a batch of booking message-1, message-2, attempt 1, up to step "begin"`,
 			`1s process 1 loses the lease of booking message-1 in group "ledger"`,
 			`1s process 1: group "ledger" handles a batch of booking message-1, message-2 (goes on) to its end, for nothing: the lease is lost`,
 			`2s process 2: group "ledger" handles a batch of booking message-1, message-2, attempt 2: returns nil`,
 		}},
-		"all fail": {failAll, 1, 0, nil, []string{
+		"what another process has settled is no more of it": {succeedTogether, 1, settledElsewhere, []string{
+			`0s process 1 loses the lease of booking message-1 in group "ledger"`,
+			`1s process 2: group "ledger" handles a batch of booking message-1, message-2, attempt 2: returns nil`,
+			`1s process 1: group "ledger" handles a batch of booking message-3, attempt 1: returns nil`,
+		}},
+		"nothing follows what another process has settled": {
+			succeedTogether, 1, settledElsewhere + " run/1/0/booking:message-1*2=lose/1/0/booking:message-3 run/1/0/booking:message-1*3=die/1",
+			[]string{
+				`0s process 1 loses the lease of booking message-1 in group "ledger"`,
+				`1s process 2: group "ledger" handles a batch of booking message-1, message-2, attempt 2: returns nil`,
+				`1s process 1 loses the lease of booking message-3 in group "ledger"`,
+				`1s process 1 dies, with nothing unsettled`,
+				`2s process 2: group "ledger" handles a batch of booking message-3, attempt 2: returns nil`,
+			},
+		},
+		"all fail": {failAll, 1, "", []string{
 			`1s process 1: group "ledger" handles a batch of booking message-1, message-2, message-3, attempt 1: message-1, message-3 retried: once more; message-2 again behind it`,
 			`1h0m2s process 1: group "ledger" handles a batch of booking message-1, message-2, message-3, attempts 2, 1, 2: returns nil`,
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			steps, tree := told(t, batchWorld(c.handle, c.more), c.when, c.do)
+			steps, tree := told(t, batchWorld(c.handle, c.more), c.plan)
 			if !slices.Equal(steps, c.want) {
 				t.Errorf("got:\n%s\n%s\nwant:\n%s", strings.Join(steps, "\n"), tree, strings.Join(c.want, "\n"))
 			}
@@ -208,24 +221,10 @@ func TestBatchesAreInterruptedAtEachPublish(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				x := newExploration(world, nil)
-				defer x.pool.drain()
-				if err := x.learn(); err != nil {
-					t.Fatal(err)
-				}
-				p, err := parsePlan("go/1/0/booking:message-1/the+publish+of:receipt*2="+c.do, 3, x.symbols)
-				if err != nil {
-					t.Fatal(err)
-				}
-				story := newTale(x.symbols)
-				if r, err := x.run(nil, p.schedule(), story, true); err != nil || r.err != nil || len(r.did) != 1 {
-					t.Fatal(err, r)
-				}
-				if !slices.Equal(story.steps, c.want) {
-					t.Errorf("got:\n%s\nwant:\n%s", strings.Join(story.steps, "\n"), strings.Join(c.want, "\n"))
-				}
-			})
+			steps, tree := told(t, world, "go/1/0/booking:message-1/the+publish+of:receipt*2="+c.do)
+			if !slices.Equal(steps, c.want) {
+				t.Errorf("got:\n%s\n%s\nwant:\n%s", strings.Join(steps, "\n"), tree, strings.Join(c.want, "\n"))
+			}
 		})
 	}
 }

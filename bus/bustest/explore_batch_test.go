@@ -161,3 +161,39 @@ func TestSameSeedSameBatches(t *testing.T) {
 		}
 	}
 }
+
+// A key that is parked while its events are in a batch, or come together for one, stays
+// parked in every schedule.
+func TestBatchesParkKeysInEverySchedule(t *testing.T) {
+	for _, wait := range []time.Duration{0, time.Second} {
+		bustest.Explore(t, func(w *bustest.World) {
+			var app *bus.Bus
+			done := map[string]bool{}
+			w.Handlers(func(b *bus.Bus) {
+				app = b
+				bus.SubscribeBatch(b, "ledger", func(ctx context.Context, all []Move) error {
+					bustest.Step(ctx, "begun")
+					failed := bus.BatchError{}
+					for i, v := range all {
+						if v.Account == "a" && v.N == 2 {
+							failed[i] = event.Permanent(errors.New("no such account"))
+						}
+					}
+					for i, v := range all {
+						if v.Account == "b" || v.N == 1 {
+							done[idOfElement(ctx, i)] = true
+						}
+						bustest.Step(ctx, "done")
+					}
+					return failed
+				}, bus.ParkKey(), bus.Workers(8), bus.Batch(4, wait))
+			})
+			for n := range 4 {
+				w.Publish(Move{"a", n + 1})
+				w.Publish(Move{"b", n + 1})
+			}
+			w.State(func() any { return done })
+			w.Invariant(func() error { return parkedAre(app, "message-3", "message-5", "message-7") })
+		}, bustest.Schedules(schedules()/20), bustest.Deviations(5))
+	}
+}
