@@ -28,11 +28,10 @@ func (p *packs) walk(_ context.Context, all []Walk) error {
 }
 
 // walkingTogether is walking with batches of at most size; b may get more handlers.
-func walkingTogether(t *testing.T, size int, wait time.Duration, more func(b *bus.Bus), f func(t *testing.T, b *bus.Bus, s *bus.Stepper, p *packs), opts ...bus.SubscribeOption) {
+func walkingTogether(t *testing.T, p *packs, size int, wait time.Duration, more func(b *bus.Bus), f func(t *testing.T, b *bus.Bus, s *bus.Stepper), opts ...bus.SubscribeOption) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := bus.New(bus.Config{App: "park", Channel: patientChannel{memory.New()}})
-		p := new(packs)
 		bus.SubscribeBatch(b, "walker", p.walk, append(opts, bus.Batch(size, wait))...)
 		if more != nil {
 			more(b)
@@ -41,7 +40,7 @@ func walkingTogether(t *testing.T, size int, wait time.Duration, more func(b *bu
 		if err != nil {
 			t.Fatal(err)
 		}
-		f(t, b, s, p)
+		f(t, b, s)
 	})
 }
 
@@ -53,7 +52,8 @@ func (p *packs) want(t *testing.T, want ...string) {
 }
 
 func TestStepperRunsFullBatches(t *testing.T) {
-	walkingTogether(t, 3, time.Hour, nil, func(t *testing.T, b *bus.Bus, s *bus.Stepper, p *packs) {
+	var p packs
+	walkingTogether(t, &p, 3, time.Hour, nil, func(t *testing.T, b *bus.Bus, s *bus.Stepper) {
 		publishWalks(t, b, Walk{"rex", "1"}, Walk{"ada", "1"})
 		fetchAll(t, s, 2)
 		if s.Runnable(0) != 0 {
@@ -81,7 +81,8 @@ func TestStepperRunsFullBatches(t *testing.T) {
 }
 
 func TestStepperRunsBatchesWhoseWaitIsOver(t *testing.T) {
-	walkingTogether(t, 3, time.Second, nil, func(t *testing.T, b *bus.Bus, s *bus.Stepper, p *packs) {
+	var p packs
+	walkingTogether(t, &p, 3, time.Second, nil, func(t *testing.T, b *bus.Bus, s *bus.Stepper) {
 		if _, held := s.Due(); held {
 			t.Fatal("due, and nothing is there")
 		}
@@ -117,7 +118,7 @@ func TestStepperIsDueWithTheFirstBatch(t *testing.T) {
 		bus.SubscribeBatch(b, "walker", none, bus.Batch(3, time.Second))
 		bus.SubscribeBatch(b, "minute", none, bus.Batch(3, time.Minute))
 	}
-	walkingTogether(t, 3, time.Hour, more, func(t *testing.T, b *bus.Bus, s *bus.Stepper, _ *packs) {
+	walkingTogether(t, new(packs), 3, time.Hour, more, func(t *testing.T, b *bus.Bus, s *bus.Stepper) {
 		publishWalks(t, b, Walk{"rex", "1"})
 		if err := b.Publish(t.Context(), Stroll{"ada", "1"}); err != nil {
 			t.Fatal(err)
@@ -145,7 +146,8 @@ func TestStepperIsDueWithTheFirstBatch(t *testing.T) {
 
 // A batch that doesn't wait is what there is when it is run.
 func TestStepperRunsBatchesThatDoNotWait(t *testing.T) {
-	walkingTogether(t, 3, 0, nil, func(t *testing.T, b *bus.Bus, s *bus.Stepper, p *packs) {
+	var p packs
+	walkingTogether(t, &p, 3, 0, nil, func(t *testing.T, b *bus.Bus, s *bus.Stepper) {
 		publishWalks(t, b, Walk{"rex", "1"})
 		fetchAll(t, s, 1)
 		if _, held := s.Due(); held || s.Runnable(0) != 1 || len(s.Batch(0, 0)) != 1 {
@@ -179,7 +181,8 @@ func TestStepperChoosesAmongBatches(t *testing.T) {
 			return nil
 		})
 	}
-	walkingTogether(t, 3, 0, more, func(t *testing.T, b *bus.Bus, s *bus.Stepper, p *packs) {
+	var p packs
+	walkingTogether(t, &p, 3, 0, more, func(t *testing.T, b *bus.Bus, s *bus.Stepper) {
 		publishWalks(t, b, Walk{"rex", "1"})
 		for _, v := range []any{Stroll{"ada", "1"}, Nap{"rex"}} {
 			if err := b.Publish(t.Context(), v); err != nil {
@@ -209,7 +212,8 @@ func TestStepperRunsBatchesThatCannotGrow(t *testing.T) {
 	more := func(b *bus.Bus) {
 		bus.SubscribeBatch(b, "walker", func(context.Context, []Stroll) error { return nil }, bus.Batch(3, time.Hour))
 	}
-	walkingTogether(t, 3, time.Hour, more, func(t *testing.T, b *bus.Bus, s *bus.Stepper, p *packs) {
+	var p packs
+	walkingTogether(t, &p, 3, time.Hour, more, func(t *testing.T, b *bus.Bus, s *bus.Stepper) {
 		publishWalks(t, b, Walk{"rex", "1"}, Walk{"ada", "1"})
 		fetchAll(t, s, 2)
 		if s.Runnable(0) != 0 {
@@ -242,7 +246,8 @@ func TestStepperRunsBatchesThatCannotGrow(t *testing.T) {
 
 // Room that can be made by giving back comes before.
 func TestStepperGivesBackBeforeBatchesCannotGrow(t *testing.T) {
-	walkingTogether(t, 3, time.Hour, nil, func(t *testing.T, b *bus.Bus, s *bus.Stepper, p *packs) {
+	var p packs
+	walkingTogether(t, &p, 3, time.Hour, nil, func(t *testing.T, b *bus.Bus, s *bus.Stepper) {
 		p.answer = errors.New("rain")
 		publishWalks(t, b, Walk{"rex", "1"}, Walk{"ada", "1"}, Walk{"bob", "1"})
 		fetchAll(t, s, 3)
@@ -260,7 +265,8 @@ func TestStepperGivesBackBeforeBatchesCannotGrow(t *testing.T) {
 }
 
 func TestStepperSettlesEachOfABatch(t *testing.T) {
-	walkingTogether(t, 3, 0, nil, func(t *testing.T, b *bus.Bus, s *bus.Stepper, p *packs) {
+	var p packs
+	walkingTogether(t, &p, 3, 0, nil, func(t *testing.T, b *bus.Bus, s *bus.Stepper) {
 		p.answer = bus.BatchError{0: errors.New("rain")}
 		publishWalks(t, b, Walk{"rex", "1"}, Walk{"rex", "2"}, Walk{"ada", "1"})
 		room := s.Room(0)
