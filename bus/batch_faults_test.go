@@ -162,12 +162,3 @@ func TestBatchParksAKey(t *testing.T) {
 		}
 	})
 }
-
-// A Stepper has no batches, and says so.
-func TestStepperRefusesBatches(t *testing.T) {
-	b := bus.New(bus.Config{Channel: memory.New()})
-	bus.SubscribeBatch(b, "g", func(context.Context, []Row) error { return nil })
-	if _, err := b.StartStepper(t.Context()); err == nil {
-		t.Error("started")
-	}
-}

@@ -148,19 +148,28 @@ func (g *group) dispatch(b *gathering) {
 // of a key together.
 type members []*item
 
-// take makes a batch: its first item leads the others.
-func (b *gathering) take() *item {
+// next returns those of the next batch: its first item leads the others.
+func (b *gathering) next() members {
 	all := make(members, 0, min(b.max, b.n))
-	for len(all) < b.max && b.first.len() > 0 {
-		it := b.first.pop()
-		it.tail = nil
+	for i := 0; i < b.first.len() && len(all) < b.max; i++ {
+		it := b.first.at(i)
 		all = append(all, it)
 		for len(all) < b.max && it.joinable(all[0].h) {
 			it = it.next
 			all = append(all, it)
 		}
 	}
+	return all
+}
+
+// take makes a batch.
+func (b *gathering) take() *item {
+	all := b.next()
 	for _, it := range all {
+		if it.tail != nil { // a front
+			b.first.pop()
+			it.tail = nil
+		}
 		it.taken = true
 	}
 	all[0].batch = &all

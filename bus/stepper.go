@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/leat-go/leat/event"
@@ -19,10 +18,17 @@ import (
 // the window of a group has its full size from the beginning, and retries wait for the
 // longest time that their [Backoff] allows instead of a random one.
 //
+// The events of a batch handler come together as on a Bus that runs: a batch can be run
+// when it is full, when [Batch]'s wait is over and a Settle has seen that, at any time
+// where there is no wait and nothing else is ready, and when the window is full and
+// nothing that goes on would make room. Until it is full or its wait is over it grows.
+// When a lease of a batch ends, a goroutine carries that to who waits for the batch's
+// context.
+//
 // Run returns when the handler does. While a handler is suspended, as a coroutine, the
 // other methods may be called, Run too: so handlers run at the same time. Apart from
-// that nothing may be called in parallel. A Stepper has no goroutine and can't be shut
-// down; whoever drops it leaves nothing behind. [Bus.Shutdown] and [Bus.Drain] would
+// that nothing may be called in parallel. A Stepper has no other goroutine and can't be
+// shut down; whoever drops it leaves nothing behind. [Bus.Shutdown] and [Bus.Drain] would
 // wait for goroutines that don't exist.
 type Stepper struct {
 	groups []stepping
@@ -42,15 +48,7 @@ type stepping struct {
 
 // StartStepper is [Bus.Start] without goroutines: nothing happens but by the
 // Stepper. The channel's Receive must not block: it returns 0 when nothing is there.
-// Batch handlers can't be stepped, and are an error.
 func (b *Bus) StartStepper(ctx context.Context) (*Stepper, error) {
-	for _, g := range b.started() {
-		for _, h := range g.list {
-			if h.opts.batchOf != nil {
-				return nil, fmt.Errorf("bus: stepper: handler %q: batches can't be stepped", h.name)
-			}
-		}
-	}
 	err := b.startWith(ctx, func(g *group) {
 		g.equip(fewKeyBuckets)
 		g.window, g.idle, g.jitter = g.limit, g.workers, noJitter
@@ -115,7 +113,7 @@ func (s *Stepper) Crowded(group int) bool {
 func (s *Stepper) GiveBack(group int) { s.groups[group].giveBack(false) }
 
 // Runnable returns how many deliveries of a group could be run now: of different
-// keys, and none while all workers of the group are at work.
+// keys, and none while all workers of the group are at work. A batch counts as one.
 func (s *Stepper) Runnable(group int) int {
 	g := &s.groups[group]
 	g.mu.Lock()
@@ -123,28 +121,44 @@ func (s *Stepper) Runnable(group int) int {
 	if g.idle == 0 {
 		return 0
 	}
-	return g.ready.len()
+	if n := g.ready.len(); n > 0 {
+		return n
+	}
+	return g.handedOver()
 }
 
-// Ready returns the token of the pick-th delivery that could be run now, from 0.
+// Ready returns the token of the pick-th delivery that could be run now, from 0; of a
+// batch that of the first.
 func (s *Stepper) Ready(group, pick int) event.Token {
 	g := &s.groups[group]
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	q := &g.ready
-	return q.items[(q.head+pick)&(len(q.items)-1)].d.Token
+	if g.ready.len() == 0 {
+		return g.handOver(pick).first.at(0).d.Token
+	}
+	return g.ready.at(pick).d.Token
 }
 
 // Run takes the pick-th of these and does what a worker does with it: the
-// handler's run, or the step after it that has to be tried again, or what
-// [event.OnOutcome] left for after the settlement.
+// handler's run, for one delivery or a batch, or the step after it that has to be tried
+// again, or what [event.OnOutcome] left for after the settlement.
 func (s *Stepper) Run(group, pick int) {
 	g := &s.groups[group]
 	g.mu.Lock()
+	if g.ready.len() == 0 {
+		g.dispatch(g.handOver(pick))
+		pick = 0
+	}
 	it := g.ready.remove(pick)
 	g.idle--
 	g.mu.Unlock()
-	act := g.worker.work(it)
+	act := actNone
+	if it.leads() {
+		g.worker.beginBatch(it).finish()
+		it = nil
+	} else {
+		act = g.worker.work(it)
+	}
 	g.mu.Lock()
 	g.idle++
 	g.apply(it, act)
@@ -185,13 +199,17 @@ func (s *Stepper) Settle(group int) {
 	}
 }
 
-// Due returns when the first delivery that is held in any group is due.
+// Due returns when the first delivery that is held in any group is due, or the first
+// batch whose wait is over then.
 func (s *Stepper) Due() (at time.Time, held bool) {
 	for i := range s.groups {
 		g := &s.groups[i]
 		g.mu.Lock()
 		if g.held.Len() > 0 && (!held || g.held[0].due.Before(at)) {
 			at, held = g.held[0].due, true
+		}
+		if due, waits := g.gatheringDue(); waits && (!held || due.Before(at)) {
+			at, held = due, true
 		}
 		g.mu.Unlock()
 	}

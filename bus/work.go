@@ -56,7 +56,7 @@ func (g *group) workLoop(it *item, act action, batch *batchRun) {
 			ended = true
 			return
 		}
-		if it.taken && it.batch != nil {
+		if it.leads() {
 			w.batch = w.beginBatch(it)
 			it, act = nil, actNone
 			continue

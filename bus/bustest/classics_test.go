@@ -37,6 +37,8 @@ func TestClassicBugsAreFound(t *testing.T) {
 		"order assumed across keys":         shipKnownOrders,
 		"publish outside handler's context": publishOutside,
 		"publish under another key":         invoicesByOrder,
+		"batch inserted twice":              insertRows,
+		"batch known by its first event":    insertBatchOnce,
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(20) {

@@ -53,6 +53,11 @@
 //		bustest.Step(ctx, "charged")
 //	}
 //
+// A batch handler calls Step with the context of the batch or with that of one of its
+// events. Its story names the events that it got:
+//
+//	50ms process 1: group "report" handles a batch of call-made message-1, message-3, attempt 1: returns nil
+//
 // A handler may park its keys with [bus.ParkKey]: what is parked at the end is compared as
 // all dead letters are.
 //
@@ -78,6 +83,6 @@
 // Explore draws schedules at random: that it finds nothing is no proof. It knows of a
 // handler's inside only its Steps and its publishes; what happens between two of them
 // happens at once. The Examples of this package show the five bugs that handlers have
-// most often, and one of parked keys, as Explore tells them; beside them, in
+// most often, two of batches and one of parked keys, as Explore tells them; beside them, in
 // classics_*_test.go and example_park_test.go, stand the handlers without them.
 package bustest

@@ -17,11 +17,37 @@ type endpoint struct {
 	members []*member
 	task    func() *task     // that runs now; may be nil
 	produce func(typ string) // called before each event is accepted; may be nil
+	life    life
 }
 
 func newEndpoint(b *broker) *endpoint {
 	b.alive++
-	return &endpoint{b: b}
+	p := &endpoint{b: b}
+	p.life = life{context.Background(), p}
+	return p
+}
+
+// life is the context that a process is started with; it leads to the task that runs.
+type life struct {
+	context.Context
+
+	p *endpoint
+}
+
+// Value returns the task that runs now under its key.
+func (l *life) Value(key any) any {
+	if _, mine := key.(taskKey); mine {
+		return l.p.running()
+	}
+	return l.Context.Value(key)
+}
+
+// running returns the task that runs now, or nil.
+func (p *endpoint) running() any {
+	if p.task == nil {
+		return nil
+	}
+	return p.task()
 }
 
 var (

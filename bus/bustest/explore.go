@@ -66,6 +66,10 @@ type Report struct {
 //     when nothing else is left to do, or at any time before.
 //   - An event that was acked is delivered once more, also when later ones of its key
 //     were handled meanwhile.
+//   - Events of a batch handler come in other batches: full ones, or what has come
+//     together when the wait of [bus.Batch] is over, or, without a wait, when the handler
+//     begins; also without those whose lease was lost, and again after a death or a
+//     failure with others than before.
 //   - Another process joins.
 //   - Messages come early, before what those before them caused has settled; time passes
 //     early; handlers run at the same time, in one process as far as the group has

@@ -137,10 +137,7 @@ type taskKey struct{}
 // Value returns the task that runs now under its key.
 func (l *lease) Value(key any) any {
 	if _, mine := key.(taskKey); mine {
-		if l.p.task == nil {
-			return nil
-		}
-		return l.p.task()
+		return l.p.running()
 	}
 	return l.Lease.Value(key)
 }

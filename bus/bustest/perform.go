@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"testing/synctest"
 	"time"
 )
 
@@ -120,17 +121,21 @@ func (s *simulation) crash(p *process) error {
 // lose takes a key from a process that goes on; another one is there to get it. Its
 // handler stalls: that is how leases are lost.
 func (s *simulation) lose(a action) error {
-	p := s.proc(a.proc)
+	p, together := s.proc(a.proc), false
 	for _, en := range s.brokerGroup(int(a.group)).entries {
 		if en.name != a.entry || en.holder != p.endpoint {
 			continue
 		}
 		for _, t := range p.tasks {
-			if t.en == en || t.en.holder == en.holder && t.en.g == en.g && sameKey(t.en, en) {
+			if t.loses(en) {
 				t.lost, t.stalled = true, true
+				together = together || t.batch != nil
 			}
 		}
 		s.broker.lose(en)
+		if together { // the end of one delivery ends the batch's context by a goroutine
+			synctest.Wait()
+		}
 		break
 	}
 	if len(s.procs) > 1 {

@@ -25,11 +25,12 @@ type task struct {
 	co      *coroutine
 	group   int16
 	en      *entry
-	at      symbol // where it waits
-	after   bool   // runs what follows the settlement
-	dropped bool   // the lease was lost before it began
-	lost    bool   // its lease, since
-	stalled bool   // it goes on when nothing else is left to do
+	batch   []*entry // of a batch: those that were not lost before it began
+	at      symbol   // where it waits
+	after   bool     // runs what follows the settlement
+	dropped bool     // the lease was lost before it began
+	lost    bool     // its lease, since
+	stalled bool     // it goes on when nothing else is left to do
 }
 
 // pause lets others run, or the process die, before the task goes on.
@@ -63,6 +64,9 @@ func (p *process) run(group, pick int) *task {
 	t := &task{p: p, co: p.sim.pool.take(), group: int16(group), en: p.sim.broker.entryOf(token)}
 	t.after = t.en.settled(token)
 	t.dropped = !t.after && t.en.token != token[1]
+	if tokens := p.st.Batch(group, pick); tokens != nil {
+		t.gather(tokens)
+	}
 	t.co.st, t.co.group, t.co.pick, t.co.careful = p.st, group, pick, p.sim.careful
 	p.tasks = append(p.tasks, t)
 	return t
@@ -83,7 +87,7 @@ func (p *process) left() *entry {
 	for g := range p.st.Groups() {
 		for i := range p.st.Runnable(g) {
 			token := p.st.Ready(g, i)
-			if en := p.sim.broker.entryOf(token); en.settled(token) {
+			if en := p.sim.broker.entryOf(token); en.settled(token) && p.st.Batch(g, i) == nil {
 				return en
 			}
 		}

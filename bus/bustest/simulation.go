@@ -1,7 +1,6 @@
 package bustest
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -75,7 +74,7 @@ func (s *simulation) boot() error {
 	p.bus = bus.New(c)
 	s.w.handlers(p.bus)
 	var err error
-	if p.st, err = p.bus.StartStepper(context.Background()); err != nil {
+	if p.st, err = p.bus.StartStepper(&p.endpoint.life); err != nil {
 		return err
 	}
 	if s.groups == nil {

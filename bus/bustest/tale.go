@@ -18,19 +18,20 @@ type tale struct {
 	broker    *broker
 	published []string
 	steps     []string
-	on        func() *task       // that runs now
-	running   map[*task]*attempt // of handlers that have not ended
-	ended     *bus.AttemptEnd    // of the handler that runs now
+	on        func() *task               // that runs now
+	running   map[*task][]*begun         // of handlers that have not ended
+	ended     map[*task][]bus.AttemptEnd // of these, told when all of a batch have ended
 
-	by    *task // whose line is the last
-	begin string
-	line  int
-	known map[*task]bool
+	by     *task // whose line is the last
+	opened string
+	line   int
+	known  map[*task]bool
 }
 
 func newTale(s *symbols) *tale {
 	return &tale{
-		recorder: newRecorder(), symbols: s, known: make(map[*task]bool), running: make(map[*task]*attempt),
+		recorder: newRecorder(), symbols: s, known: make(map[*task]bool), running: make(map[*task][]*begun),
+		ended: make(map[*task][]bus.AttemptEnd),
 	}
 }
 
@@ -38,36 +39,48 @@ func newTale(s *symbols) *tale {
 // end.
 func (t *tale) Wrap(next event.Handler) event.Handler {
 	return func(ctx context.Context, e event.Event) error {
-		task := t.on()
-		info, _ := event.FromContext(ctx)
-		a := &attempt{
-			handler: task.p.sim.groups[task.group] + "/" + e.Type(), number: info.Attempt, started: time.Now(),
-			how: "never ends",
-		}
-		t.tried(e, a)
-		t.running[task] = a
+		t.begin(ctx, e)
 		return next(ctx, e)
 	}
 }
 
+// begun is an attempt that has not ended.
+type begun struct {
+	attempt
+
+	event string // its identity
+}
+
+func (t *tale) begin(ctx context.Context, e event.Event) {
+	task := t.on()
+	info, _ := event.FromContext(ctx)
+	a := &begun{attempt: attempt{
+		handler: task.p.sim.groups[task.group] + "/" + e.Type(), number: info.Attempt, started: time.Now(),
+		how: "never ends",
+	}, event: identity(e)}
+	t.tried(e, &a.attempt)
+	t.running[task] = append(t.running[task], a)
+}
+
 // OnAttempt notes how a handler ended.
 func (t *tale) OnAttempt(ctx context.Context, e bus.AttemptEnd) {
-	t.ended = &e
-	a := t.running[t.on()]
-	if a == nil { // a middleware of the application answered
+	task, id := t.on(), identity(e.Info.Event)
+	t.ended[task] = append(t.ended[task], e)
+	i := slices.IndexFunc(t.running[task], func(a *begun) bool { return a.event == id })
+	if i < 0 { // a middleware of the application answered
 		t.recorder.OnAttempt(ctx, e)
 		return
 	}
-	a.end(e)
-	delete(t.running, t.on())
+	t.running[task][i].end(e)
+	t.running[task] = slices.Delete(t.running[task], i, i+1)
 }
 
-// cutf notes how an attempt without an outcome ended.
+// cutf notes how attempts without an outcome ended.
 func (t *tale) cutf(task *task, format string, args ...any) {
-	if a := t.running[task]; a != nil {
+	for _, a := range t.running[task] {
 		a.how = fmt.Sprintf(format, args...)
-		delete(t.running, task)
 	}
+	delete(t.running, task)
 }
 
 // tree tells what caused what.
@@ -103,38 +116,36 @@ func (s *simulation) tellRun(t *task, ended bool) {
 	if s.story == nil {
 		return
 	}
-	if t.dropped && t.en.behind && !t.en.acked { // that it went behind is told
+	if t.dropped && (t.batch != nil || t.en.behind && !t.en.acked) { // that its lease was lost, or it went behind, is told
 		return
 	}
-	n := s.nameOf(t.en)
-	begin := fmt.Sprintf("process %d: group %q handles %v", t.p.n, s.groups[t.group], n)
+	n := s.whatOf(t)
+	begin := fmt.Sprintf("process %d: group %q handles %s", t.p.n, s.groups[t.group], n)
 	switch {
 	case t.dropped && t.en.behind:
-		begin = fmt.Sprintf("process %d: group %q drops %v, whose key is parked", t.p.n, s.groups[t.group], n)
+		begin = fmt.Sprintf("process %d: group %q drops %s, whose key is parked", t.p.n, s.groups[t.group], n)
 	case t.dropped:
-		begin = fmt.Sprintf("process %d: group %q drops %v, whose lease is lost", t.p.n, s.groups[t.group], n)
+		begin = fmt.Sprintf("process %d: group %q drops %s, whose lease is lost", t.p.n, s.groups[t.group], n)
 	case t.after:
-		begin = fmt.Sprintf("process %d: group %q runs what follows the settlement of %v", t.p.n, s.groups[t.group], n)
+		begin = fmt.Sprintf("process %d: group %q runs what follows the settlement of %s", t.p.n, s.groups[t.group], n)
 	}
 	s.story.ran(t, begin, s.until(t, ended))
 }
 
 // until says how far a handler came.
 func (s *simulation) until(t *task, ended bool) string {
-	if a := s.story.running[t]; !ended && a != nil {
-		return fmt.Sprintf(", attempt %d, up to %s", a.number, s.place(t))
+	if some := s.story.running[t]; !ended && len(some) > 0 {
+		return fmt.Sprintf(", %s, up to %s", attempts(some), s.place(t))
 	}
 	if !ended {
 		return " up to " + s.place(t)
 	}
-	a := s.story.ended
-	s.story.ended = nil
+	ends := s.story.ended[t]
+	delete(s.story.ended, t)
 	s.story.cutf(t, "in vain: the lease was lost")
 	switch {
-	case a != nil && a.Err != nil:
-		return fmt.Sprintf(", attempt %d: %v: %v", a.Info.Attempt, a.Outcome, a.Err)
-	case a != nil:
-		return fmt.Sprintf(", attempt %d: returns nil", a.Info.Attempt)
+	case len(ends) > 0:
+		return s.endOf(t, ends)
 	case t.lost:
 		return " to its end, for nothing: the lease is lost"
 	}
@@ -171,7 +182,7 @@ func (s *simulation) tellDeath(p *process) {
 
 func (t *tale) ran(by *task, begin, end string) {
 	if n := len(t.steps); t.by == by && t.line == n {
-		t.steps[n-1] = t.begin + end
+		t.steps[n-1] = t.opened + end
 		return
 	}
 	if t.known[by] {
@@ -180,6 +191,6 @@ func (t *tale) ran(by *task, begin, end string) {
 	t.known[by] = true
 	t.addf("%s", begin)
 	t.by, t.line = by, len(t.steps)
-	t.begin = t.steps[t.line-1]
+	t.opened = t.steps[t.line-1]
 	t.steps[t.line-1] += end
 }
