@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -155,4 +156,43 @@ func TestPublishAllInAHandlerIsAllOrNothing(t *testing.T) {
 			t.Errorf("error %v, %d events published, want one refusal and the first event alone", err, len(w.published))
 		}
 	})
+}
+
+// brittle is an error whose methods panic when it is a nil pointer.
+type brittle struct{ text string }
+
+func (b *brittle) Error() string { return b.text }
+
+func (b *brittle) Unwrap() error { return errors.New(b.text) }
+
+func brittleNil() error { return (*brittle)(nil) }
+
+// An error that can't be looked at is a failure like a panic, not the end of the
+// process.
+func TestErrorsThatPanic(t *testing.T) {
+	once := bus.Retry(bus.Backoff{Attempts: 1})
+	for name, answer := range map[string]func() error{
+		"nil pointer":    brittleNil,
+		"joined":         func() error { return errors.Join(errBoom, brittleNil()) },
+		"marked":         func() error { return event.RetryAfter(time.Hour, brittleNil()) },
+		"panic with one": func() error { panic(brittleNil()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, bus.Config{Hooks: []any{&witness{}}}, func(b *bus.Bus) {
+				bus.Subscribe(b, "single", func(context.Context, OrderPlaced) error { return answer() }, once)
+				bus.SubscribeBatch(b, "batch", func(context.Context, []OrderPlaced) error { return answer() }, once)
+				bus.SubscribeBatch(b, "some", func(context.Context, []OrderPlaced) error {
+					return bus.BatchError{0: answer()}
+				}, once)
+			}, func(t *testing.T, b *bus.Bus, ch *memory.Channel) {
+				publish(t, b, OrderPlaced{})
+				quiet(t, ch)
+				for _, group := range []string{"single", "batch", "some"} {
+					if c := letter(t, b, group).Cause; c.Code != "panic" || !strings.HasPrefix(c.Text, "panic: ") {
+						t.Errorf("%s: cause %+v", group, c)
+					}
+				}
+			})
+		})
+	}
 }

@@ -76,10 +76,8 @@ func (s *subscription) checkBatch() error {
 		return nil
 	case s.batchOf == nil:
 		return errors.New("Batch: only for SubscribeBatch")
-	case s.batch.max < 1:
-		return fmt.Errorf("Batch(%d): at least 1 event", s.batch.max)
 	case s.batch.wait < 0:
 		return errors.New("Batch: wait is negative")
 	}
-	return nil
+	return checkNumber("Batch", &s.batch.max)
 }

@@ -115,7 +115,7 @@ func TestMistakesOfBatches(t *testing.T) {
 	bus.SubscribeBatch(b, "unnamed", func(context.Context, []struct{}) error { return nil })
 	bus.Subscribe(b, "single", func(context.Context, Job) error { return nil }, bus.Batch(1, 0))
 	requireMistakes(t, b,
-		`Batch(0): at least 1 event`,
+		`Batch(0): at least 1`,
 		`Batch: wait is negative`,
 		`handler "large/row": Batch(3) is more than InFlight(2)`,
 		`group "nil": nil batch handler for row`,

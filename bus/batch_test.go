@@ -49,7 +49,8 @@ func TestBatchIsFullOrItsTimeIsOver(t *testing.T) {
 		var seen batches
 		var at []time.Duration
 		began := time.Now()
-		b := bus.New(bus.Config{Channel: memory.New()})
+		ch := memory.New()
+		b := bus.New(bus.Config{Channel: ch})
 		bus.SubscribeBatch(b, "g", func(_ context.Context, rows []Row) error {
 			seen.add(rows)
 			at = append(at, time.Since(began))
@@ -63,7 +64,7 @@ func TestBatchIsFullOrItsTimeIsOver(t *testing.T) {
 		if got := seen.sizes(); got != "[10 10]" {
 			t.Errorf("at once, batches of %s, want the full ones", got)
 		}
-		drain(t, b)
+		quiet(t, ch)
 		if got := seen.sizes(); got != "[10 10 5]" || at[2] != time.Second {
 			t.Errorf("batches of %s at %v, want the rest after a second", got, at)
 		}
@@ -241,6 +242,72 @@ func TestWhatABatchErrorNames(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What is said of one event is never said of others, whatever the error is like.
+func TestVerdictsOfABatch(t *testing.T) {
+	for name, c := range map[string]struct {
+		err      error // nil: a panic
+		outcomes string
+		failures int // of the first event when it comes again
+	}{
+		"joined":        {errors.Join(bus.BatchError{0: event.Reject(errBoom)}, errBoom), "retried retried retried", 1},
+		"beyond":        {bus.BatchError{0: event.Reject(errBoom), 3: errBoom}, "retried retried retried", 1},
+		"nested":        {bus.BatchError{0: bus.BatchError{0: event.Reject(errBoom)}}, "retried acked acked", 1},
+		"panic":         {nil, "retried retried retried", 1},
+		"postponed":     {event.Postpone(time.Hour, bus.BatchError{0: errBoom}), "retried acked acked", 0},
+		"for good":      {event.Permanent(bus.BatchError{0: errBoom}), "dead acked acked", -1},
+		"rejected":      {event.Reject(bus.BatchError{0: errBoom}), "rejected acked acked", -1},
+		"full, one":     {bus.BatchError{0: event.ErrFull}, "retried acked acked", 0},
+		"full, another": {bus.BatchError{1: event.ErrFull, 0: errBoom}, "retried retried acked", 1},
+		"behind nobody": {bus.BatchError{0: event.ErrBehind}, "retried acked acked", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &witness{}
+				b := bus.New(bus.Config{Channel: memory.New(), Hooks: []any{w}})
+				bus.SubscribeBatch(b, "g", func(context.Context, []Row) error {
+					if c.err == nil {
+						panic(bus.BatchError{0: event.Reject(errBoom)})
+					}
+					return c.err
+				}, bus.Batch(3, time.Second), bus.Retry(bus.Backoff{Attempts: 3}))
+				start(t, b)
+				for n := range 3 {
+					publish(t, b, Row{"", n})
+				}
+				time.Sleep(6 * time.Hour) // virtual
+				var got []string
+				failures := -1
+				first := w.attempts[0].Info.Event.ID()
+				for i, a := range w.attempts {
+					if i < 3 {
+						got = append(got, a.Outcome.String())
+					} else if a.Info.Event.ID() == first && failures < 0 {
+						failures = a.Info.Failures
+					}
+				}
+				if strings.Join(got, " ") != c.outcomes || failures != c.failures {
+					t.Errorf("%v, then %d failures; want %s, %d", got, failures, c.outcomes, c.failures)
+				}
+			})
+		})
+	}
+}
+
+// An error that says that an event is behind another counts when it is behind none.
+func TestBehindNobodyIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ch := memory.New()
+		b := bus.New(bus.Config{Channel: ch})
+		bus.SubscribeBatch(b, "g", func(context.Context, []Row) error { return event.ErrBehind }, bus.Batch(1, 0), bus.Retry(bus.Backoff{Attempts: 3}))
+		start(t, b)
+		publish(t, b, Row{"a", 1})
+		quiet(t, ch)
+		if c := letter(t, b, "g").Cause; c.Failures != 3 {
+			t.Errorf("cause %+v", c)
+		}
+	})
 }
 
 func TestBatchPublishesUnderTheContextOfAnEvent(t *testing.T) {

@@ -76,7 +76,7 @@ func (u *undecoded) without(ctx context.Context, n int, h func(context.Context) 
 	if len(at) == 0 {
 		return u.failed
 	}
-	errs := errorsOf(h(event.Elements(ctx, at)), len(at))
+	errs := event.ErrorsOf(h(event.Elements(ctx, at)), len(at))
 	for j, i := range at {
 		if err := errorAt(errs, j); err != nil {
 			u.failed[i] = err

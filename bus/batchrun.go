@@ -100,12 +100,16 @@ func (r *batchRun) call() (err error) {
 		r.ended = ctx.end()
 	}()
 	defer recovered(&err)
-	return r.members[0].h.batchFn(batch, events)
+	err = r.members[0].h.batchFn(batch, events)
+	for _, one := range event.ErrorsOf(err, len(r.live)) {
+		look(one)
+	}
+	return err
 }
 
 // decideAll decides about each event by what the handler returned.
 func (r *batchRun) decideAll() {
-	errs := errorsOf(r.err, len(r.live))
+	errs := event.ErrorsOf(r.err, len(r.live))
 	for r.decided < len(r.live) {
 		i := r.live[r.decided]
 		it := r.members[i]
@@ -143,7 +147,8 @@ func (r *batchRun) decide(it *item, err error) action {
 		own.end(false)
 		it.released = errors.Is(r.ended, event.ErrClosed)
 		return g.again(it, err, 0)
-	case errors.Is(err, event.ErrBehind): // of one that a middleware made good
+	case errors.Is(err, event.ErrBehind) && it.tries == 0: // of one that a middleware made good
+		it.tried()
 		own.end(false)
 		return g.again(it, err, 0)
 	}

@@ -64,6 +64,9 @@ type Bus struct {
 	outside context.Context    // ends when the Bus takes no more publishes from outside
 	refuse  context.CancelFunc // ends it
 
+	shutting context.Context // ends when a Shutdown begins
+	shut     context.CancelFunc
+
 	outsiders atomic.Pointer[outsiders]
 
 	messages  registry[reflect.Type, *message]
@@ -107,6 +110,7 @@ func New(c Config) *Bus {
 		byName: make(map[string]*group),
 	}
 	b.outside, b.refuse = context.WithCancel(context.Background())
+	b.shutting, b.shut = context.WithCancel(context.Background())
 	for _, codec := range c.Codecs {
 		b.codecs[mediaType(codec.ContentType())] = codec
 	}

@@ -111,6 +111,9 @@ func (g *group) conclude(it *item) action {
 		if after {
 			r.runAfter(it.outcome)
 		}
+		if before && !after {
+			r.finish()
+		}
 		it.run, it.step, it.due = nil, stepRun, it.retryAt
 		if it.released {
 			it.settlement = event.Release(it.d.Token)
@@ -126,6 +129,9 @@ func (g *group) conclude(it *item) action {
 		it.settlement = event.Ack(it.d.Token)
 	}
 	if !after {
+		if before {
+			r.finish()
+		}
 		it.run = nil
 	}
 	return actSettle

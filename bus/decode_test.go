@@ -30,6 +30,9 @@ type Account struct {
 	}
 }
 
+// Tree is a list of itself.
+type Tree []Tree
+
 // picky quotes what it was given.
 type picky struct{}
 
@@ -46,7 +49,8 @@ func TestUndecodableData(t *testing.T) {
 		"cut":            {"account", "application/json", `{"Name":"` + canary, ": bad JSON at offset"},
 		"empty":          {"account", "application/json", "", ": bad JSON at offset 0"},
 		"wrong type":     {"account", "application/json", `{"Amount":"` + canary + `"}`, `: field "Amount" at offset`},
-		"no object":      {"account", "application/json", `"` + canary + `"`, `: field "" at offset`},
+		"no object":      {"account", "application/json", `"` + canary + `"`, `: what stands at offset`},
+		"no list":        {"tree", "application/json", `[5]`, ` at offset`},
 		"deep":           {"account", "application/json", `{"Inner":{"Limits":{"` + canary + `":"x"}}}`, `: field "Inner.Limits" at offset`},
 		"deep in a list": {"account", "application/json", `{"Lines":[{},{"Price":{"cents":"` + canary + `"}}]}`, `Price.cents" at offset`},
 		"no time":        {"account", "application/json", `{"At":"` + canary + `"}`, ""},
@@ -60,6 +64,7 @@ func TestUndecodableData(t *testing.T) {
 			inBubble(t, bus.Config{Hooks: []any{&w}}, func(b *bus.Bus) {
 				bus.Subscribe(b, "g", func(context.Context, Account) error { runs++; return nil }, bus.BlockKey())
 				bus.Subscribe(b, "g", func(context.Context, picky) error { runs++; return nil })
+				bus.Subscribe(b, "g", func(context.Context, Tree) error { runs++; return nil })
 			}, func(t *testing.T, b *bus.Bus, ch *memory.Channel) {
 				e := event.Attributes{Source: "/s", Type: c.typ, ContentType: c.contentType, Data: []byte(c.data)}.Event()
 				publish(t, b, e)

@@ -101,7 +101,9 @@
 //
 // Each event keeps its own fate. nil acknowledges all; a [BatchError] fails the
 // events that it names and no others, each with an error that means what it means for
-// a single event; any other error, a panic too, fails all, each by itself. A batch
+// a single event; a mark around a BatchError
+// is one around each of its errors. Any other error, a panic too, and one that is joined
+// with a BatchError, fails all, each by itself. A batch
 // has the events of a key in order. When one of them doesn't come to its end, by
 // success or [event.Reject], the later ones of its key come again behind it, although
 // the handler has seen them: their error is [event.ErrBehind], and that is neither a

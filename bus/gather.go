@@ -183,7 +183,7 @@ func (g *group) gatherDue() time.Duration {
 	for _, b := range g.gatherings {
 		for b.first.len() > 0 && b.wait > 0 {
 			left := time.Until(b.first.at(0).due)
-			if left > 0 {
+			if left > 0 && !g.hurries {
 				wait = sooner(wait, left)
 				break
 			}

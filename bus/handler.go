@@ -45,7 +45,8 @@ func timing[T any](next func(context.Context, T) error, d time.Duration) func(co
 	}
 }
 
-// PanicError is what a panic of a handler becomes. It is a failure like others.
+// PanicError is what a panic of a handler becomes. It is a failure like others,
+// whatever the value is: it doesn't unwrap, so no mark of an error counts.
 type PanicError struct {
 	Value any    // that the handler panicked with
 	Stack []byte // of the panic
@@ -53,7 +54,12 @@ type PanicError struct {
 
 // Error returns the text of a panic whose value is an error or a string; other
 // values could be payload and are named by their type only.
-func (e *PanicError) Error() string {
+func (e *PanicError) Error() (text string) {
+	defer func() {
+		if recover() != nil { // the value's Error panics, too
+			text = fmt.Sprintf("panic: a value of type %T", e.Value)
+		}
+	}()
 	switch v := e.Value.(type) {
 	case error:
 		return "panic: " + v.Error()
@@ -62,12 +68,6 @@ func (e *PanicError) Error() string {
 	default:
 		return fmt.Sprintf("panic: a value of type %T", v)
 	}
-}
-
-// Unwrap returns the value when it is an error.
-func (e *PanicError) Unwrap() error {
-	err, _ := e.Value.(error)
-	return err
 }
 
 // recovering turns a panic of next into a *[PanicError].

@@ -58,8 +58,10 @@ type AttemptEnd struct {
 }
 
 // SettleHook is told about every delivery that was settled or given back, or whose
-// settlement was refused; not about those that go back with the consumer when the Bus
-// is shut down.
+// settlement was refused. What leaves the hand otherwise is told to no hook: what is
+// lost with its lease, what goes behind a parked event of its key, what goes back with
+// the consumer when the Bus is shut down. How much is in hand is in [Bus.Status], how
+// many dead letters there are, parked ones too, in [Bus.Lag].
 type SettleHook interface {
 	// OnSettle is called after the channel answered.
 	OnSettle(s Settled)

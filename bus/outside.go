@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/leat-go/leat/event"
 )
@@ -32,15 +34,18 @@ func (b *Bus) sendOutside(ctx context.Context, topic string, events []event.Even
 // outsider is the context of a publish that comes from no handler: it ends with the
 // publisher's own, and when the Bus takes no more publishes. So nobody waits for
 // room that will not come. What that needs is made only when somebody asks for Done.
+// After the publish it lets go of the publisher's context: an engine, or others of its
+// allocation, may keep it.
 type outsider struct {
-	context.Context // the publisher's
+	b *Bus
 
-	b      *Bus
+	mu     sync.Mutex
+	ctx    context.Context // the publisher's
 	merged atomic.Pointer[merged]
 }
 
-// outsiders are contexts that share an allocation, and keep each other's publishers'
-// contexts alive as long. None is used twice: an engine may keep the one it got.
+// outsiders are contexts that share an allocation. None is used twice: an engine may
+// keep the one it got.
 type outsiders struct {
 	used atomic.Int32
 	all  [16]outsider
@@ -52,7 +57,7 @@ func (b *Bus) newOutsider(ctx context.Context) *outsider {
 		if s != nil {
 			if i := int(s.used.Add(1)) - 1; i < len(s.all) {
 				o := &s.all[i]
-				o.Context, o.b = ctx, b //nolint:fatcontext // it is the first round that gets one
+				o.b, o.ctx = b, ctx //nolint:fatcontext // it is the first round that gets one
 				return o
 			}
 		}
@@ -67,6 +72,16 @@ type merged struct {
 	stop   func() bool
 }
 
+// publisher returns the publisher's context.
+func (o *outsider) publisher() context.Context {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ctx
+}
+
+// Deadline returns the publisher's.
+func (o *outsider) Deadline() (time.Time, bool) { return o.publisher().Deadline() }
+
 // Done returns a channel that is closed at either end.
 func (o *outsider) Done() <-chan struct{} { return o.both().Done() }
 
@@ -75,7 +90,7 @@ func (o *outsider) Err() error {
 	if m := o.merged.Load(); m != nil {
 		return m.Err()
 	}
-	if err := o.Context.Err(); err != nil {
+	if err := o.publisher().Err(); err != nil {
 		return err
 	}
 	return o.b.outside.Err()
@@ -86,7 +101,7 @@ func (o *outsider) Value(key any) any {
 	if m := o.merged.Load(); m != nil {
 		return m.Context.Value(key)
 	}
-	return o.Context.Value(key)
+	return o.publisher().Value(key)
 }
 
 func (o *outsider) both() context.Context {
@@ -94,7 +109,7 @@ func (o *outsider) both() context.Context {
 		return m
 	}
 	m := &merged{}
-	m.Context, m.cancel = context.WithCancelCause(o.Context)
+	m.Context, m.cancel = context.WithCancelCause(o.publisher())
 	if o.b.outside.Err() != nil {
 		m.cancel(event.ErrClosed)
 	}
@@ -102,7 +117,10 @@ func (o *outsider) both() context.Context {
 	if !o.merged.CompareAndSwap(nil, m) {
 		m.end()
 	}
-	return o.merged.Load()
+	if m := o.merged.Load(); m != nil {
+		return m
+	}
+	return published // it ended meanwhile
 }
 
 func (m *merged) end() {
@@ -110,9 +128,19 @@ func (m *merged) end() {
 	m.cancel(context.Canceled)
 }
 
-// end releases what was made.
+// published is the context of publishes that are over.
+var published = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// end releases what was made, and the publisher's context.
 func (o *outsider) end() {
-	if m := o.merged.Load(); m != nil {
+	o.mu.Lock()
+	o.ctx = published
+	o.mu.Unlock()
+	if m := o.merged.Swap(nil); m != nil {
 		m.end()
 	}
 }

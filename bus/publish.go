@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/leat-go/leat/event"
 )
@@ -65,6 +66,7 @@ func (b *Bus) PublishAll(ctx context.Context, vs ...any) error {
 		}
 	}
 	if len(failed.Failed) > 0 {
+		slices.SortFunc(failed.Failed, func(a, b event.ProduceFailure) int { return a.Index - b.Index })
 		return failed
 	}
 	return nil

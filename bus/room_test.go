@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -253,4 +254,43 @@ func TestTreesThatNeedMoreThanTheBounds(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Trees of many keys that need more than the bounds come to their end soon: what was
+// found out for one delivery that waits holds for the others.
+func TestTreesOfManyKeysAreSoonDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const roots, depth, keys = 10, 8, 50
+		var runs tally
+		b := bus.New(bus.Config{Channel: memory.New(memory.Capacity(16), memory.Reserve(4))})
+		grow := func(topic string) func(context.Context, Branch) error {
+			return func(ctx context.Context, n Branch) error {
+				runs.add(n.Path)
+				if n.Depth == depth {
+					return nil
+				}
+				var err error
+				for i := range 2 {
+					child := Branch{fmt.Sprint(n.Path, ".", i), n.Depth + 1}
+					key := fmt.Sprint(crc32.ChecksumIEEE([]byte(child.Path)) % keys)
+					err = errors.Join(err, b.Publish(ctx, child, bus.Topic(topic), bus.Key(key)))
+				}
+				return err
+			}
+		}
+		bus.Subscribe(b, "a", grow("b"), bus.Topic("a"), bus.Workers(4))
+		bus.Subscribe(b, "b", grow("a"), bus.Topic("b"), bus.Workers(4))
+		start(t, b)
+		began := time.Now()
+		for i := range roots {
+			publish(t, b, Branch{Path: fmt.Sprint(i)}, bus.Topic("a"))
+		}
+		drain(t, b)
+		if want := roots * (1<<(depth+1) - 1); runs.total() != want || len(runs.count) != want {
+			t.Errorf("%d runs of %d events, want %d of each", runs.total(), len(runs.count), want)
+		}
+		if took := time.Since(began); took > 3*time.Minute {
+			t.Errorf("they took %v", took)
+		}
+	})
 }

@@ -62,13 +62,14 @@ func (b *Bus) beginClosing(ctx context.Context) (*closing, bool) {
 	c := &closing{done: make(chan struct{})}
 	c.ctx, c.end = context.WithCancel(context.WithoutCancel(ctx))
 	b.closing = c
+	b.shut()
 	return c, true
 }
 
 func (b *Bus) shutdown(ctx context.Context) error {
 	hard, cancel := graced(ctx, b.cfg.CancelGrace)
 	defer cancel()
-	s := b.awaitStart(ctx, hard)
+	b.awaitStart(ctx, hard)
 	was := state(b.state.Swap(int32(stateClosed)))
 	b.refuse()
 	var errs []error
@@ -77,7 +78,7 @@ func (b *Bus) shutdown(ctx context.Context) error {
 	case stateStarting: // it will find that it is too late
 		errs = append(errs, errors.New("bus: Start still runs"))
 	case stateStarted, stateDraining:
-		<-s.done
+		<-b.startThatRan().done
 		errs = b.closeGroups(ctx, hard)
 		b.mu.Lock()
 		stop := b.stop
@@ -95,16 +96,14 @@ func (b *Bus) shutdown(ctx context.Context) error {
 }
 
 // awaitStart lets a Start that runs end first, and ends it when ctx ends.
-func (b *Bus) awaitStart(ctx, hard context.Context) *starting {
-	b.mu.Lock()
-	s := b.starting
-	b.mu.Unlock()
+func (b *Bus) awaitStart(ctx, hard context.Context) {
+	s := b.startThatRan()
 	if s == nil {
-		return nil
+		return
 	}
 	select {
 	case <-s.done:
-		return s
+		return
 	case <-ctx.Done():
 	}
 	s.aborted.Store(true)
@@ -113,7 +112,14 @@ func (b *Bus) awaitStart(ctx, hard context.Context) *starting {
 	case <-s.done:
 	case <-hard.Done():
 	}
-	return s
+}
+
+// startThatRan returns the Start that runs, or ran last. Of a Bus that is started it is
+// the one that did it.
+func (b *Bus) startThatRan() *starting {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.starting
 }
 
 func (b *Bus) closeGroups(ctx, hard context.Context) []error {
@@ -303,18 +309,33 @@ func (b *Bus) Drain(ctx context.Context) error {
 		return b.Shutdown(ctx)
 	}
 	b.refuse()
-	left := b.settleAll(ctx)
+	for _, g := range b.started() {
+		g.hurry()
+	}
+	settling, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(b.shutting, func() { cancel(event.ErrClosed) }) // by somebody else
+	defer stop()
+	left := b.settleAll(settling)
 	if left == nil {
 		// A publish from outside may have passed the state before it changed. Either it
 		// is over by now, and this waits for its event; or it returns an error.
 		b.drained.Store(true)
-		left = b.settleAll(ctx)
+		left = b.settleAll(settling)
 	}
 	err := b.Shutdown(ctx)
 	if left != nil {
 		return errors.Join(left, err)
 	}
 	return err
+}
+
+// hurry lets batches run with what has come together: publishers are refused by now.
+func (g *group) hurry() {
+	g.mu.Lock()
+	g.hurries = true
+	g.mu.Unlock()
+	signal(g.kick)
 }
 
 func (b *Bus) settleAll(ctx context.Context) error {
@@ -331,6 +352,9 @@ func (b *Bus) settleAll(ctx context.Context) error {
 		names[i] = g.wire
 	}
 	if err := quiescer.Quiet(ctx, names...); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return &LeftError{Groups: b.left(ctx), Err: err}
 	}
 	return nil

@@ -97,6 +97,8 @@ func TestMistakesOfSubscriptions(t *testing.T) {
 	bus.Subscribe(b, "bad-type", handle[badName])
 	bus.Subscribe(b, "bad-topic", handle[badTopic])
 	bus.Subscribe(b, "bad-option", handle[OrderPlaced], bus.Topic("a b"), bus.Timeout(-1), bus.With(nil), bus.Workers(0), bus.InFlight(0), bus.Retry(bus.Backoff{First: -1}))
+	bus.Subscribe(b, "many", handle[OrderPlaced], bus.Workers(1<<20+1), bus.InFlight(1<<40))
+	bus.SubscribeBatch(b, "batch", func(context.Context, []OrderPlaced) error { return nil }, bus.Batch(1<<40, 0))
 	bus.Subscribe(b, "max", handle[OrderPlaced], bus.Retry(bus.Backoff{Max: -1}))
 	bus.Subscribe(b, "attempts", handle[OrderPlaced], bus.Retry(bus.Backoff{Attempts: -1}))
 	bus.Subscribe(b, "first", handle[OrderPlaced], bus.Retry(bus.Backoff{First: 2, Max: 1}))
@@ -118,6 +120,9 @@ func TestMistakesOfSubscriptions(t *testing.T) {
 		"With has a nil middleware",
 		"Workers(0): at least 1",
 		"InFlight(0): at least 1",
+		"Workers(1048577): at most 1048576",
+		"InFlight(1099511627776): at most 1048576",
+		"Batch(1099511627776): at most 1048576",
 		"Retry: First is negative",
 		"Retry: Max is negative",
 		"Retry: Attempts is negative",

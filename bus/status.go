@@ -26,34 +26,31 @@ type GroupStatus struct {
 // subscription: for consoles and metrics. It is a look at one group after the other,
 // and costs little.
 func (b *Bus) Status() []GroupStatus {
-	groups := b.started()
+	b.mu.Lock()
+	groups := b.groups
 	all := make([]GroupStatus, len(groups))
 	for i, g := range groups {
-		all[i] = g.status()
+		for _, h := range g.list {
+			all[i].Handlers = append(all[i].Handlers, h.name)
+		}
+	}
+	b.mu.Unlock()
+	for i, g := range groups {
+		g.status(&all[i])
 	}
 	return all
 }
 
-func (g *group) status() GroupStatus {
+func (g *group) status(s *GroupStatus) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s := GroupStatus{
-		Group:   g.name,
-		Wire:    g.wire,
-		InHand:  g.inHand,
-		Held:    g.held.Len(),
-		Paused:  g.paused,
-		Stalled: g.stalled,
-		Err:     g.problem(),
-	}
+	s.Group, s.Wire = g.name, g.wire
+	s.InHand, s.Held = g.inHand, g.held.Len()
+	s.Paused, s.Stalled, s.Err = g.paused, g.stalled, g.problem()
 	if g.live.Load() {
 		s.Running = g.workers - g.idle
 		s.Topics = append(s.Topics, g.topics...)
 	}
-	for _, h := range g.list {
-		s.Handlers = append(s.Handlers, h.name)
-	}
-	return s
 }
 
 // GroupLag is what one group is owed on one topic.

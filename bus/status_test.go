@@ -51,7 +51,7 @@ func TestStatus(t *testing.T) {
 		close(release)
 		drain(t, b)
 		for _, s := range b.Status() {
-			if s.InHand != 0 || s.Held != 0 || s.Err != nil {
+			if s.InHand != 0 || s.Held != 0 || s.Running != 0 || s.Err != nil {
 				t.Errorf("at the end: %+v", s)
 			}
 		}
@@ -158,6 +158,25 @@ func TestDeliverHook(t *testing.T) {
 		d := told.all[1]
 		if d.Group != "g" || d.Delivery.Attempt != 1 || d.Delivery.Topic != "step" || string(d.Delivery.Event.Data()) != `{"K":"k","N":2}` {
 			t.Errorf("told %+v", d)
+		}
+	})
+}
+
+// Drain doesn't let what is there wait for more, which can't come.
+func TestDrainHurriesBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen batches
+		b := bus.New(bus.Config{Channel: memory.New()})
+		bus.SubscribeBatch(b, "g", func(_ context.Context, rows []Row) error { seen.add(rows); return nil }, bus.Batch(500, 24*time.Hour))
+		start(t, b)
+		for n := range 3 {
+			publish(t, b, Row{"", n})
+		}
+		synctest.Wait()
+		began := time.Now()
+		drain(t, b)
+		if seen.sizes() != "[3]" || time.Since(began) > time.Second {
+			t.Errorf("batches of %s after %v", seen.sizes(), time.Since(began))
 		}
 	})
 }

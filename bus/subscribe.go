@@ -120,14 +120,26 @@ func (s *subscription) check(types []string) error {
 	if slices.Contains(s.middleware, nil) {
 		errs = append(errs, errors.New("With has a nil middleware"))
 	}
-	if w := s.group.workers; w != nil && *w < 1 {
-		errs = append(errs, fmt.Errorf("Workers(%d): at least 1", *w))
-	}
-	if n := s.group.inFlight; n != nil && *n < 1 {
-		errs = append(errs, fmt.Errorf("InFlight(%d): at least 1", *n))
-	}
+	errs = append(errs, checkNumber("Workers", s.group.workers), checkNumber("InFlight", s.group.inFlight))
 	errs = append(errs, s.retry.check(), s.checkBatch())
 	return errors.Join(errs...)
+}
+
+// mostInHand is the most that a number of deliveries or workers can be: a group makes
+// room for them when it starts.
+const mostInHand = 1 << 20
+
+// checkNumber returns what is wrong with the number of an option, if it was said.
+func checkNumber(option string, n *int) error {
+	switch {
+	case n == nil:
+		return nil
+	case *n < 1:
+		return fmt.Errorf("%s(%d): at least 1", option, *n)
+	case *n > mostInHand:
+		return fmt.Errorf("%s(%d): at most %d", option, *n, mostInHand)
+	}
+	return nil
 }
 
 // decoding returns a handler that checks, upcasts and decodes an event of m before

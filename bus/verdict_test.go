@@ -78,7 +78,9 @@ func TestVerdicts(t *testing.T) {
 		"panic":                  {give: []error{panicking{"at the disco"}}, opts: []bus.SubscribeOption{three}, runs: 3, kinds: "dead", outcomes: "retried retried dead", code: "panic", text: "panic: at the disco", failures: 3},
 		"panic with an error":    {give: []error{panicking{errBoom}}, opts: []bus.SubscribeOption{three}, runs: 3, kinds: "dead", outcomes: "retried retried dead", code: "panic", text: "panic: boom", failures: 3},
 		"panic with a value":     {give: []error{panicking{OrderPlaced{}}}, opts: []bus.SubscribeOption{three}, runs: 3, kinds: "dead", outcomes: "retried retried dead", code: "panic", text: "panic: a value of type bus_test.OrderPlaced", failures: 3},
-		"panic with a verdict":   {give: []error{panicking{event.Permanent(errBoom)}}, runs: 1, kinds: "dead", outcomes: "dead", code: "panic", text: "panic: permanent: boom", failures: 1},
+		"panic with a verdict":   {give: []error{panicking{event.Permanent(errBoom)}}, opts: []bus.SubscribeOption{three}, runs: 3, kinds: "dead", outcomes: "retried retried dead", code: "panic", text: "panic: permanent: boom", failures: 3},
+		"panic with an answer":   {give: []error{panicking{event.Reject(errSold)}}, opts: []bus.SubscribeOption{three}, runs: 3, kinds: "dead", outcomes: "retried retried dead", code: "panic", text: "panic: rejected: nothing left (sold_out)", failures: 3},
+		"panic, later":           {give: []error{panicking{event.Postpone(time.Hour, errBoom)}, nil}, runs: 2, kinds: "ack", outcomes: "retried acked"},
 		"panic, then nil":        {give: []error{panicking{1}, nil}, runs: 2, kinds: "ack", outcomes: "retried acked"},
 		"decode error":           {give: []error{&bus.DecodeError{Type: "order-placed"}}, runs: 1, kinds: "dead", outcomes: "dead", code: "decode", text: "bus: data of order-placed", failures: 1},
 		"retry of decode error":  {give: []error{event.RetryAfter(1, &bus.DecodeError{Type: "order-placed"})}, runs: 1, kinds: "dead", outcomes: "dead", code: "decode", text: "retry after", failures: 1},
@@ -291,7 +293,7 @@ func TestPanics(t *testing.T) {
 	}, func(t *testing.T, b *bus.Bus, ch *memory.Channel) {
 		publish(t, b, OrderPlaced{})
 		quiet(t, ch)
-		if seen == nil || seen.Value == nil || !strings.Contains(string(seen.Stack), "TestPanics") || !errors.Is(seen, errBoom) {
+		if seen == nil || seen.Value == nil || !strings.Contains(string(seen.Stack), "TestPanics") || seen.Value != error(errBoom) || errors.Is(seen, errBoom) {
 			t.Errorf("the middleware saw %v", seen)
 		}
 		if c := letter(t, b, "handler").Cause; c.Code != "panic" || !strings.Contains(c.Stack, "TestPanics") {

@@ -17,7 +17,11 @@ func where(err error, into reflect.Type) string {
 	case errors.As(err, &syntax):
 		return fmt.Sprintf("bad JSON at offset %d", syntax.Offset)
 	case errors.As(err, &typ):
-		return fmt.Sprintf("field %q at offset %d is no %v", fieldPath(into, typ.Field), typ.Offset, typ.Type)
+		place := fmt.Sprintf("what stands at offset %d is no %v", typ.Offset, typ.Type)
+		if path := fieldPath(into, typ.Field); path != "" {
+			place = fmt.Sprintf("field %q at offset %d is no %v", path, typ.Offset, typ.Type)
+		}
+		return place
 	}
 	return ""
 }
@@ -27,7 +31,10 @@ func where(err error, into reflect.Type) string {
 func fieldPath(t reflect.Type, path string) string {
 	var known []string
 	for name := range strings.SplitSeq(path, ".") {
-		for t.Kind() == reflect.Pointer || isList(t) && !isIndex(name) {
+		for depth := 0; t.Kind() == reflect.Pointer || isList(t) && !isIndex(name); depth++ {
+			if depth == maxElems {
+				return strings.Join(known, ".")
+			}
 			t = t.Elem()
 		}
 		switch field, ok := fieldNamed(t, name); {
@@ -42,6 +49,10 @@ func fieldPath(t reflect.Type, path string) string {
 	}
 	return strings.Join(known, ".")
 }
+
+// maxElems is how often pointers and lists are looked through for one name: a type can
+// be a list of itself.
+const maxElems = 16
 
 // fieldNamed returns the field that has a name in JSON.
 func fieldNamed(t reflect.Type, name string) (reflect.StructField, bool) {

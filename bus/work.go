@@ -99,6 +99,7 @@ func (g *group) exchange(it *item, act action) *item {
 			continue
 		}
 		if g.stopped {
+			g.idle++
 			g.mu.Unlock()
 			signal(g.wake) // the next worker
 			return nil
@@ -262,7 +263,23 @@ func (w *worker) newAttempt(ctx context.Context, it *item) *run {
 // call runs the handler; a panic of a middleware is an error too.
 func (r *run) call() (err error) {
 	defer recovered(&err)
-	return r.h.fn(r, r.Info.Event)
+	err = r.h.fn(r, r.Info.Event)
+	look(err)
+	return err
+}
+
+// look asks an error what will be asked of it, where a panic is still the handler's: of
+// an error that is a nil pointer, as a rule.
+func look(err error) {
+	if err == nil {
+		return
+	}
+	_ = err.Error()
+	_ = codeOf(err, final(err))
+	_ = errors.Is(err, event.ErrFull)
+	_ = errors.Is(err, event.ErrBehind)
+	_ = event.VerdictOf(err)
+	_, _ = errors.AsType[*PanicError](err)
 }
 
 func (w *worker) newRun() *run {

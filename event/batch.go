@@ -1,33 +1,6 @@
 package event
 
-import (
-	"context"
-	"fmt"
-	"maps"
-	"slices"
-)
-
-// BatchError tells which events of a batch failed, by their index in the batch, and
-// how; the others are handled. Any other error of a batch handler fails all of them.
-type BatchError map[int]error
-
-// Error tells how many failed, and the first.
-func (e BatchError) Error() string {
-	if len(e) == 0 {
-		return "event: no event of the batch failed"
-	}
-	first := slices.Min(slices.Collect(maps.Keys(e)))
-	return fmt.Sprintf("event: %d events of the batch failed; [%d] %v", len(e), first, e[first])
-}
-
-// Unwrap returns the errors in the order of the batch.
-func (e BatchError) Unwrap() []error {
-	errs := make([]error, 0, len(e))
-	for _, i := range slices.Sorted(maps.Keys(e)) {
-		errs = append(errs, e[i])
-	}
-	return errs
-}
+import "context"
 
 // Batch is the context of one run of a batch handler. Runtimes such as the bus make
 // it. It is no context of a single event: [Element] leads to those.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,13 +30,52 @@ func batch(ctx context.Context, n int) (*event.Batch, []*event.Attempt) {
 func TestBatchError(t *testing.T) {
 	boom, bang := errors.New("boom"), errors.New("bang")
 	err := fmt.Errorf("wrapped: %w", event.BatchError{4: bang, 2: event.Permanent(boom)})
-	require.ErrorIs(t, err, boom)
-	require.ErrorIs(t, err, bang)
+	require.NotErrorIs(t, err, boom, "it is about one event")
+	require.Equal(t, event.Failed, event.VerdictOf(err).Kind)
 	assert.Equal(t, "wrapped: event: 2 events of the batch failed; [2] permanent: boom", err.Error())
 	some, ok := errors.AsType[event.BatchError](err)
 	require.True(t, ok)
-	assert.Equal(t, []error{event.Permanent(boom), bang}, some.Unwrap(), "in the order of the batch")
+	assert.Equal(t, event.BatchError{4: bang, 2: event.Permanent(boom)}, some)
 	assert.Equal(t, "event: no event of the batch failed", event.BatchError{}.Error())
+}
+
+func TestErrorsOf(t *testing.T) {
+	boom, bang := errors.New("boom"), errors.New("bang")
+	some := event.BatchError{0: event.Reject(boom), 2: boom}
+	kinds := func(err error) string {
+		var s string
+		for _, err := range event.ErrorsOf(err, 3) {
+			s += event.VerdictOf(err).Kind.String() + " "
+		}
+		return strings.TrimSpace(s)
+	}
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"nil":                    {nil, ""},
+		"another":                {bang, "failed failed failed"},
+		"another, marked":        {event.Permanent(bang), "failed for good failed for good failed for good"},
+		"some":                   {some, "rejected done failed"},
+		"some, wrapped":          {fmt.Errorf("insert: %w", some), "rejected done failed"},
+		"joined with another":    {errors.Join(some, bang), "failed failed failed"},
+		"with another":           {fmt.Errorf("%w, %w", some, bang), "failed failed failed"},
+		"with another, marked":   {errors.Join(some, event.Permanent(bang)), "failed for good failed for good failed for good"},
+		"marked":                 {event.Postpone(time.Hour, some), "postponed done postponed"},
+		"marked, wrapped":        {fmt.Errorf("x: %w", event.Permanent(fmt.Errorf("y: %w", some))), "failed for good done failed for good"},
+		"marked, joined":         {errors.Join(event.Permanent(event.BatchError{0: boom}), event.BatchError{0: bang, 1: bang}), "failed for good failed done"},
+		"nested":                 {event.BatchError{0: event.BatchError{1: event.Reject(boom)}}, "failed done done"},
+		"beyond":                 {event.BatchError{0: event.Reject(boom), 3: boom}, "failed failed failed"},
+		"beyond, marked":         {event.Reject(event.BatchError{-1: boom}), "failed failed failed"},
+		"joined of none":         {errors.Join(event.BatchError{}, event.BatchError{1: nil}), "done done done"},
+		"marked, without errors": {event.Reject(event.BatchError{1: nil}), "done done done"},
+	} {
+		assert.Equal(t, c.want, kinds(c.err), name)
+	}
+	marked := event.ErrorsOf(event.Postpone(time.Hour, event.BatchError{1: boom}), 2)
+	require.ErrorIs(t, marked[1], boom)
+	assert.Equal(t, event.Verdict{Kind: event.Postponed, After: time.Hour, Timed: true}, event.VerdictOf(marked[1]))
+	require.EqualError(t, event.ErrorsOf(event.BatchError{5: boom}, 2)[0], "event: BatchError names event 5 of a batch of 2: event: 1 events of the batch failed; [5] boom")
 }
 
 func TestInBatch(t *testing.T) {

@@ -30,8 +30,9 @@ type Outcome struct {
 // before runs once the outcome is decided and the collected events are out, ahead
 // of the settlement. When it returns an error the delivery is held and before
 // alone is tried again. after runs when the settlement was recorded, or, when the
-// event is to be tried again, once that is decided. Both run at
-// least once: a crash between them and the settlement repeats the attempt.
+// event is to be tried again, once that is decided. A crash before the settlement
+// repeats the attempt, and both with it; after one that comes behind the settlement,
+// after has not run and will not.
 // Several registrations run in their order. Only the handler's goroutine may
 // call it. Outside a handler it returns [ErrNotHandling].
 func OnOutcome(ctx context.Context, before func(context.Context, Outcome) error, after func(context.Context, Outcome)) error {

@@ -162,17 +162,32 @@ func (b *Bus) Settle() {
 		if b.virtual {
 			synctest.Wait()
 		}
-		b.awaitHands(ctx)
+		if !b.awaitHands(ctx) {
+			b.t.Fatalf("bustest: still not settled after %v: something runs on after its settlement\n%s", limit, b.Story())
+		}
 		settled = len(b.recorder.published()) == before // what follows a settlement may publish
 	}
 }
 
 // awaitHands waits until nothing is in hand any more: what is settled may have
-// functions that run afterwards.
-func (b *Bus) awaitHands(ctx context.Context) {
-	for ctx.Err() == nil && slices.ContainsFunc(b.Status(), func(s bus.GroupStatus) bool { return s.InHand > 0 }) {
-		<-time.After(time.Millisecond)
+// functions that run afterwards. It reports whether that was so before ctx ended.
+func (b *Bus) awaitHands(ctx context.Context) bool {
+	longest := 50 * time.Millisecond
+	if b.virtual {
+		longest = time.Hour
 	}
+	for tick := time.Millisecond; b.inHand(); tick = min(2*tick, longest) {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(tick):
+		}
+	}
+	return true
+}
+
+func (b *Bus) inHand() bool {
+	return slices.ContainsFunc(b.Status(), func(s bus.GroupStatus) bool { return s.InHand > 0 })
 }
 
 // DeadLetters returns the dead letters of a group.

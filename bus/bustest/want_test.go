@@ -216,3 +216,18 @@ func TestConfig(t *testing.T) {
 		}
 	}, Config(func(c *bus.Config) { c.App = "shop" }))
 }
+
+// What runs on after its settlement for ever is told, as soon as the time is over.
+func TestSettleWhatRunsOn(t *testing.T) {
+	Run(t, func(t *testing.T, b *Bus) {
+		end := make(chan struct{})
+		defer close(end)
+		bus.Subscribe(b.Bus, "g", func(ctx context.Context, _ placed) error {
+			return event.OnOutcome(ctx, nil, func(context.Context, event.Outcome) { <-end })
+		})
+		b.Publish(placed{1})
+		if got := said(t, b, b.Settle); !strings.HasPrefix(got, "bustest: still not settled after 720h0m0s: something runs on after its settlement\nwhat happened:") {
+			t.Errorf("failed with %q", got)
+		}
+	})
+}

@@ -92,7 +92,7 @@
 // bound is delivered ahead of other keys, so that it comes to its end before the next
 // has to follow. One event that makes many of its own key, or a handler that publishes
 // more than MaxOverBound events at once, can need more: when nothing moves and all that
-// wait need more, they get it one by one, and [OnOverBound] tells. A topic where that
+// wait need more, they get it little by little, and [OnOverBound] tells. A topic where that
 // is usual needs a larger reserve. More events at once than capacity and reserve are
 // refused for good, with ErrTooLarge.
 //

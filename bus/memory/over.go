@@ -37,30 +37,68 @@ func (t *topic) produceOver(ctx context.Context, b *batch, bound int) bool {
 // passOver accepts events above the bound, and returns how many are above it then.
 // passing is locked.
 func (t *topic) passOver(l *lease, b *batch, bound int) (over int, ok bool) {
-	w := l.tries(t, b)
+	c, w := t.c, l.tries(t, b)
 	if !l.note() {
 		return 0, false
 	}
-	quiet, stuck := t.c.quietFor(w)
-	if !quiet {
+	runs, quiet, stuck := c.quietFor(w)
+	now, fits := c.now(), w.fits()
+	further := !runs && c.leeway.spares(len(b.events), now)
+	switch {
+	case further:
+	case !quiet:
 		return 0, false
-	}
-	fits := w.fits()
-	if next := t.c.nextOver(l, fits); next != l {
-		next.wants.passedBy++
-		return 0, false
+	default:
+		if next := c.nextOver(l, fits); next != l {
+			next.wants.passedBy++
+			return 0, false
+		}
+		if stuck && !fits {
+			c.leeway.open(now, c.cfg.capacity)
+		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	queues := t.targets(b)
 	_, have := fullest(queues)
 	over = have + len(b.events) - bound
-	if t.takes(b) != nil || over > MaxOverBound && (fits || !stuck) {
+	if t.takes(b) != nil || over > MaxOverBound && (fits || !stuck) && !further {
 		return 0, false
 	}
-	t.c.over = max(t.c.over, over)
+	if further && over > MaxOverBound {
+		c.leeway.left -= len(b.events)
+	}
+	c.over = max(c.over, over)
 	t.acceptFront(b, queues)
 	return over, true
+}
+
+// leeway is how many events may go further over the bounds once nothing moved and none
+// that waited would fit: not only those of the publish that found it so, since each of
+// the others would have to find it anew.
+type leeway struct {
+	left  int
+	size  int   // that it last had
+	since int64 // when it was opened
+}
+
+// leewayLasts is how long others have to make use of it: they try again about once a
+// second.
+const leewayLasts = time.Second
+
+// open gives leeway; twice as much as the last time when that was just now, up to the
+// capacity.
+func (y *leeway) open(now int64, capacity int) {
+	if now-y.since > 2*int64(leewayLasts) {
+		y.size = 0
+	}
+	y.size = min(max(2*y.size, MaxOverBound), max(capacity, MaxOverBound))
+	y.left, y.since = y.size, now
+}
+
+// spares reports whether there is leeway for n events.
+func (y *leeway) spares(n int, now int64) bool {
+	return n <= y.left && now-y.since <= int64(leewayLasts)
 }
 
 // HighestOverBound returns how many events a topic's fullest group ever had above
@@ -139,16 +177,17 @@ func (w *want) fits() bool {
 // goes over the bound by more than [MaxOverBound].
 const stuckAfter = 50 * time.Millisecond
 
-// quietFor reports whether every handler that runs waits for room, and nothing is on
-// its way that could still make room; and whether it is sure to stay so.
+// quietFor reports whether a handler runs that doesn't wait for room; if none does,
+// whether nothing is on its way that could still make room, and whether it is sure to
+// stay so.
 //
 // What is on its way is what is delivered and not begun, or could be delivered.
 // Where consumers don't fetch that, because their hands are full of deliveries that
 // wait for room, or don't begin it, because it is behind such in its key, it counts
 // only as long as anything moved since the last try. passing is locked.
-func (c *Channel) quietFor(w *want) (quiet, stuck bool) {
+func (c *Channel) quietFor(w *want) (runs, quiet, stuck bool) {
 	var progress uint64
-	var runs, comes bool
+	var comes bool
 	for _, g := range c.allGroups() {
 		g.mu.Lock()
 		progress += g.progress
@@ -157,7 +196,7 @@ func (c *Channel) quietFor(w *want) (quiet, stuck bool) {
 		g.mu.Unlock()
 	}
 	if runs {
-		return false, false
+		return true, false, false
 	}
 	moved := w.seen != progress+1
 	if now := c.now(); moved {
@@ -165,7 +204,7 @@ func (c *Channel) quietFor(w *want) (quiet, stuck bool) {
 	} else {
 		stuck = now-w.seenAt >= int64(stuckAfter)
 	}
-	return !comes || !moved, !comes || stuck
+	return false, !comes || !moved, !comes || stuck
 }
 
 // nextOver returns whose publish goes over the bound next: the newest of the waiting
