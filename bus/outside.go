@@ -57,7 +57,7 @@ func (b *Bus) newOutsider(ctx context.Context) *outsider {
 		if s != nil {
 			if i := int(s.used.Add(1)) - 1; i < len(s.all) {
 				o := &s.all[i]
-				o.b, o.ctx = b, ctx //nolint:fatcontext // it is the first round that gets one
+				o.b, o.ctx = b, ctx
 				return o
 			}
 		}

@@ -120,8 +120,9 @@ func (s *subscription) check(types []string) error {
 	if slices.Contains(s.middleware, nil) {
 		errs = append(errs, errors.New("With has a nil middleware"))
 	}
-	errs = append(errs, checkNumber("Workers", s.group.workers), checkNumber("InFlight", s.group.inFlight))
-	errs = append(errs, s.retry.check(), s.checkBatch())
+	errs = append(errs,
+		checkNumber("Workers", s.group.workers), checkNumber("InFlight", s.group.inFlight),
+		s.retry.check(), s.checkBatch())
 	return errors.Join(errs...)
 }
 

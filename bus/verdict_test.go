@@ -293,7 +293,7 @@ func TestPanics(t *testing.T) {
 	}, func(t *testing.T, b *bus.Bus, ch *memory.Channel) {
 		publish(t, b, OrderPlaced{})
 		quiet(t, ch)
-		if seen == nil || seen.Value == nil || !strings.Contains(string(seen.Stack), "TestPanics") || seen.Value != error(errBoom) || errors.Is(seen, errBoom) {
+		if seen == nil || seen.Value == nil || !strings.Contains(string(seen.Stack), "TestPanics") || seen.Value != any(errBoom) || errors.Is(seen, errBoom) {
 			t.Errorf("the middleware saw %v", seen)
 		}
 		if c := letter(t, b, "handler").Cause; c.Code != "panic" || !strings.Contains(c.Stack, "TestPanics") {

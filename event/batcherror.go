@@ -38,7 +38,7 @@ func ErrorsOf(err error, n int) []error {
 	for i := range some {
 		if partly && (i < 0 || i >= n) {
 			partly = false
-			err = fmt.Errorf("event: BatchError names event %d of a batch of %d: %v", i, n, err) //nolint:errorlint // its marks are of no event
+			err = fmt.Errorf("event: BatchError names event %d of a batch of %d: %v", i, n, err) //nolint:errorlint // no marks
 		}
 	}
 	for i := range errs {
