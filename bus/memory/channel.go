@@ -25,7 +25,7 @@ type Channel struct {
 
 	over    int        // most events that were ever over the bounds; belongs to passing
 	line    lineUp     // belongs to passing
-	passing sync.Mutex // held to go over a bound; locked before topics and groups
+	passing sync.Mutex // held to go over a bound, and by who locks several groups; locked before topics and groups
 
 	mu       sync.RWMutex // locked before topics and groups
 	closed   bool
