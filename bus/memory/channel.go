@@ -180,6 +180,9 @@ func (c *Channel) Consumer(ctx context.Context, s event.Subscription) (event.Con
 	g.mu.Lock()
 	g.members = append(g.members, m)
 	for _, q := range queues {
+		if len(q.members) == 0 {
+			q.tellAt = 0 // who was told has left
+		}
 		q.members = append(q.members, m)
 	}
 	if len(g.members) == 2 {
