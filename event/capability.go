@@ -82,7 +82,7 @@ type Lag struct {
 	InHand    int           // with a member
 	Delayed   int           // not in hand, due later
 	Dead      int           // dead letters
-	OldestAge time.Duration // since the oldest unsettled event was accepted; 0: none
+	OldestAge time.Duration // since the oldest unsettled event could be handled: was accepted, or due if that is later; 0: none is due
 }
 
 // Unsettled returns how many events the group is owed.
