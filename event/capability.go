@@ -53,7 +53,8 @@ type PositionProducer interface {
 
 // Scheduler is implemented by channels that can cancel an event with a NotBefore.
 type Scheduler interface {
-	// Cancel removes an event that is not due yet, and reports whether it was there.
+	// Cancel removes an event that is not due yet, from all groups, and reports whether
+	// it was there: if so it comes to none of them, if not to each that is owed it.
 	Cancel(ctx context.Context, topic, id string) (bool, error)
 }
 

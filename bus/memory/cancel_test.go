@@ -3,6 +3,7 @@ package memory_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -139,4 +140,23 @@ func TestCancelAtTheTime(t *testing.T) {
 	for _, c := range cs {
 		require.ElementsMatch(t, left, data(k.receive(c, tries)))
 	}
+}
+
+// Calls on topics that share groups don't wait for each other for good.
+func TestCancelOnManyTopics(t *testing.T) {
+	k := newKit(t)
+	const groups = 9
+	for g := range groups {
+		k.join(fmt.Sprint(g), "t")
+		k.join(fmt.Sprint(groups-1-g), "u")
+	}
+	var calls sync.WaitGroup
+	for _, topic := range []string{"t", "u"} {
+		calls.Go(func() {
+			for range 5000 {
+				_, _ = k.Cancel(t.Context(), topic, "none")
+			}
+		})
+	}
+	calls.Wait()
 }

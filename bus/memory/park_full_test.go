@@ -97,6 +97,27 @@ func TestParkWithoutRoomIsTold(t *testing.T) {
 	})
 }
 
+// It is over, and comes back, also while the key stays parked.
+func TestParkWithoutRoomAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t, memory.DeadCapacity(2))
+		var told listener
+		told.k = k
+		c := k.subscribe(event.Subscription{Group: "g", Topics: []string{"t"}, OnError: told.onError})
+		k.texts("t", "other")
+		k.settle(c, event.Dead(k.receive(c, 1)[0].Token, failed))
+		k.park(c, "t", "k:1", "k:2")
+		require.Empty(t, k.receive(c, 9))
+		requireFull(t, told.heard(), 1)
+		require.NoError(t, k.Discard(t.Context(), k.letters("t", "g")[0]))
+		require.Empty(t, k.receive(c, 9))
+		require.Empty(t, told.heard())
+		k.texts("t", "k:3")
+		require.Empty(t, k.receive(c, 9))
+		requireFull(t, told.heard(), 1)
+	})
+}
+
 // Who joins later is told too.
 func TestParkWithoutRoomIsToldToTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -112,6 +133,30 @@ func TestParkWithoutRoomIsToldToTheNext(t *testing.T) {
 		require.Empty(t, k.receive(c, 9))
 		requireFull(t, second.heard(), 1)
 		require.Empty(t, first.heard())
+	})
+}
+
+// It is told when nothing is locked, whoever notices it.
+func TestParkWithoutRoomIsToldByOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, notices := range map[string]func(k kit) error{
+			"census": func(k kit) error { return second(k.Groups(t.Context(), "t")) },
+			"lag":    func(k kit) error { return second(k.Lag(t.Context(), "t", "g")) },
+			"remove": func(k kit) error { return k.RemoveGroup(t.Context(), "g", "u") },
+		} {
+			k := newKit(t, memory.DeadCapacity(2))
+			var told listener
+			told.k = k
+			c := k.subscribe(event.Subscription{Group: "g", Topics: []string{"t"}, OnError: told.onError})
+			require.NoError(t, k.EnsureGroup(t.Context(), "g", event.Newest(), "u"))
+			k.park(c, "t", "k:1", "k:2")
+			k.produce("t", in("k:3", time.Hour))
+			require.Empty(t, k.receive(c, 9))
+			time.Sleep(time.Hour) // virtual
+			require.Empty(t, told.heard())
+			require.NoError(t, notices(k), name)
+			requireFull(t, told.heard(), 1)
+		}
 	})
 }
 
