@@ -53,7 +53,8 @@ type PositionProducer interface {
 
 // Scheduler is implemented by channels that can cancel an event with a NotBefore.
 type Scheduler interface {
-	// Cancel removes an event that is not due yet, and reports whether it was there.
+	// Cancel removes an event that is not due yet, from all groups, and reports whether
+	// it was there: if so it comes to none of them, if not to each that is owed it.
 	Cancel(ctx context.Context, topic, id string) (bool, error)
 }
 
@@ -82,7 +83,7 @@ type Lag struct {
 	InHand    int           // with a member
 	Delayed   int           // not in hand, due later
 	Dead      int           // dead letters
-	OldestAge time.Duration // since the oldest unsettled event was accepted; 0: none
+	OldestAge time.Duration // since the oldest unsettled event could be handled: was accepted, or due if that is later; 0: none is due
 }
 
 // Unsettled returns how many events the group is owed.

@@ -83,5 +83,6 @@ func Dead(t Token, c Cause) Settlement { return Settlement{Token: t, Kind: Settl
 // the key is redriven: as dead letters with the code [CodeParkedBehind]. Those in hand
 // that are not begun are taken away: their tokens are stale, and Subscription.OnLost
 // is told; one that is begun may end. The next owner of the key knows before it
-// receives. Without a key, Park is Dead. Channels without [Guarantees].Parks refuse it.
+// receives. What finds no room behind it waits, and Subscription.OnError is told.
+// Without a key, Park is Dead. Channels without [Guarantees].Parks refuse it.
 func Park(t Token, c Cause) Settlement { return Settlement{Token: t, Kind: SettlePark, Cause: &c} }

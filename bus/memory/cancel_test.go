@@ -2,6 +2,8 @@ package memory_test
 
 import (
 	"context"
+	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -110,4 +112,51 @@ func TestCancelWakes(t *testing.T) {
 		require.NoError(t, <-quiet)
 		require.Equal(t, start, time.Now())
 	})
+}
+
+// Whether an event is due is decided once: what is cancelled comes to no group, and
+// what is not to all of them, however close to its time.
+func TestCancelAtTheTime(t *testing.T) {
+	const tries, groups = 300, 40
+	k := newKit(t, memory.Capacity(tries))
+	var cs []event.Consumer
+	for g := range groups {
+		cs = append(cs, k.join(fmt.Sprint(g), "t"))
+	}
+	var left []string
+	for i := range tries {
+		due := time.Now().Add(50 * time.Microsecond)
+		id := fmt.Sprint(i)
+		k.produce("t", textEvent(id).WithID(id).WithNotBefore(due))
+		for time.Until(due) > time.Duration(i%20)*time.Microsecond {
+			continue // there is no other way to be that close
+		}
+		cancelled, err := k.Cancel(t.Context(), "t", id)
+		require.NoError(t, err)
+		if !cancelled {
+			left = append(left, id)
+		}
+	}
+	for _, c := range cs {
+		require.ElementsMatch(t, left, data(k.receive(c, tries)))
+	}
+}
+
+// Calls on topics that share groups don't wait for each other for good.
+func TestCancelOnManyTopics(t *testing.T) {
+	k := newKit(t)
+	const groups = 9
+	for g := range groups {
+		k.join(fmt.Sprint(g), "t")
+		k.join(fmt.Sprint(groups-1-g), "u")
+	}
+	var calls sync.WaitGroup
+	for _, topic := range []string{"t", "u"} {
+		calls.Go(func() {
+			for range 5000 {
+				_, _ = k.Cancel(t.Context(), topic, "none")
+			}
+		})
+	}
+	calls.Wait()
 }

@@ -56,7 +56,7 @@ func (q *queue) lag() event.Lag {
 		if s.state == stateFree || s.queue != q.index {
 			continue
 		}
-		oldest = min(oldest, s.at)
+		oldest = min(oldest, q.g.c.since(&s.e, s.at))
 		switch s.state {
 		case stateReady:
 			lag.Waiting++
@@ -67,7 +67,7 @@ func (q *queue) lag() event.Lag {
 		}
 	}
 	q.in.each(func(en *entry) {
-		oldest = min(oldest, en.at)
+		oldest = min(oldest, q.g.c.since(&en.e, en.at))
 		if nb := en.e.NotBefore(); !nb.IsZero() && until(nb) > 0 {
 			lag.Delayed++
 		} else {
@@ -78,4 +78,17 @@ func (q *queue) lag() event.Lag {
 		lag.OldestAge = max(time.Duration(q.g.c.now()-oldest), 1)
 	}
 	return lag
+}
+
+// since returns when an event that was accepted at a time could be delivered first, or
+// never while it is not due.
+func (c *Channel) since(e *event.Event, at int64) int64 {
+	nb := e.NotBefore()
+	switch {
+	case nb.IsZero():
+		return at
+	case until(nb) > 0:
+		return never
+	}
+	return max(at, c.clock(nb))
 }

@@ -26,7 +26,7 @@ type Channel struct {
 	over    int        // most events that were ever over the bounds; belongs to passing
 	line    lineUp     // belongs to passing
 	leeway  leeway     // belongs to passing
-	passing sync.Mutex // held to go over a bound; locked before topics and groups
+	passing sync.Mutex // held to go over a bound, and by who locks several groups; locked before topics and groups
 
 	mu       sync.RWMutex // locked before topics and groups
 	closed   bool
@@ -181,6 +181,9 @@ func (c *Channel) Consumer(ctx context.Context, s event.Subscription) (event.Con
 	g.mu.Lock()
 	g.members = append(g.members, m)
 	for _, q := range queues {
+		if len(q.members) == 0 {
+			q.tellAt = 0 // who was told has left
+		}
 		q.members = append(q.members, m)
 	}
 	if len(g.members) == 2 {

@@ -106,7 +106,9 @@
 // [DeadCapacity]. When it is reached, Settle refuses the next with ErrFull and the
 // delivery stays in hand as if it were held. What should go behind a parked key then
 // stays where it is: it is not delivered, counts as unsettled, and moves when there is
-// room.
+// room. The members of the group are told so by Subscription.OnError, with an ErrFull
+// that names group and topic: when it comes to that, and about every 10 s while it
+// lasts and one of them receives.
 //
 // # Faults
 //
@@ -121,8 +123,8 @@
 // The package starts no goroutine, and nothing is done in the background. Whoever
 // waits, in Receive, Quiet or for room, keeps the time for what is to come; so a
 // channel made within a testing/synctest bubble runs on the bubble's time. No lock is
-// held while something waits or foreign code runs; contexts are ended, and OnLost and
-// the function of [OnOverBound] are called, by whoever caused or noticed the reason.
+// held while something waits or foreign code runs; contexts are ended, and OnLost,
+// OnError and the function of [OnOverBound] are called, by whoever caused or noticed the reason.
 //
 // All methods may be called concurrently, Receive of one consumer excepted.
 package memory

@@ -10,7 +10,8 @@ import (
 // users what the contract of package event permits and brokers do now and then.
 // The zero value is a good day.
 //
-// Each probability, from 0 to 1, is that of one decision. A decision depends on the
+// Each probability, from 0 to 1, is that of one decision; what is below counts as 0,
+// what is above as 1, and a negative Delay as none. A decision depends on the
 // seed, the kind of the fault, the group, the topic, the event's source and id, and
 // on how often the same was decided about it before; not on the order in which
 // goroutines come. So the same seed has the same day in store for the
@@ -82,6 +83,15 @@ type faults struct {
 }
 
 func newFaults(f Faults) *faults {
+	for _, p := range []*float64{
+		&f.Redeliver, &f.LoseAck, &f.LoseLease, &f.FailSettle, &f.FailProduce, &f.FailReceive, &f.Reorder,
+	} {
+		if !(*p > 0) { // also when it is no number
+			*p = 0
+		}
+		*p = min(*p, 1)
+	}
+	f.Delay = max(f.Delay, 0)
 	if f == (Faults{Seed: f.Seed}) {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -342,13 +343,18 @@ func TestOneOfAKeyInHand(t *testing.T) {
 	})
 }
 
-// A channel without faults is as it was.
+// A channel without faults is as it was, and so it is below the zero value.
 func TestNoFaultsInTheZeroValue(t *testing.T) {
-	badKit(t, memory.Faults{Seed: 99}, func(t *testing.T, k kit, c event.Consumer) {
-		k.named("k:1", "k:2")
-		var buf [2]event.Delivery
-		n, err := c.Receive(t.Context(), buf[:])
-		require.NoError(t, err)
-		require.Equal(t, 2, n, "a channel without faults gives both at once")
-	})
+	below := memory.Faults{
+		Redeliver: -1, Delay: -5, LoseAck: math.NaN(), LoseLease: -0.1, FailSettle: -1, FailProduce: math.Inf(-1), FailReceive: -1, Reorder: -1,
+	}
+	for _, f := range []memory.Faults{{Seed: 99}, below} {
+		badKit(t, f, func(t *testing.T, k kit, c event.Consumer) {
+			k.named("k:1", "k:2")
+			var buf [2]event.Delivery
+			n, err := c.Receive(t.Context(), buf[:])
+			require.NoError(t, err)
+			require.Equal(t, 2, n, "a channel without faults gives both at once")
+		})
+	}
 }

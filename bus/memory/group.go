@@ -28,6 +28,7 @@ type queue struct {
 	dead     deadStore
 	redriven int64 // events that came back from the dead letters
 	behind   int   // events that wait in the lanes of parked keys
+	tellAt   int64 // when the members are told again that these find no room; 0: they were not told
 }
 
 // unsettled returns how many events the group is owed.

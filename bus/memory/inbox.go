@@ -76,6 +76,14 @@ func (b *inbox) publish(n int) { b.tail.Add(int64(n)) }
 // len returns how many entries wait. For the reader.
 func (b *inbox) len() int { return int(b.tail.Load() - b.taken) }
 
+// front returns the first entry. For the reader, when len is above 0.
+func (b *inbox) front() *entry {
+	if b.firstPos == segmentLen {
+		return &b.first.next.entries[0]
+	}
+	return &b.first.entries[b.firstPos]
+}
+
 // take removes the first entry. For the reader, when len is above 0.
 func (b *inbox) take() entry {
 	if b.firstPos == segmentLen {

@@ -39,13 +39,17 @@ func (g *group) newLease(m *consumer, t event.Token) *lease {
 // ending is what must be done after a group was unlocked: ending contexts runs
 // code of others.
 type ending struct {
-	leases  []*lease
-	cause   error
-	lost    []lostTokens
-	moved   settled // by what was moved behind parked keys
-	c       *Channel
-	errs    int // told to onError
-	onError func(error)
+	leases []*lease
+	cause  error
+	lost   []lostTokens
+	moved  settled // by what was moved behind parked keys
+	c      *Channel
+	told   []toldError
+}
+
+type toldError struct {
+	tell func(error)
+	err  error
 }
 
 type lostTokens struct {
@@ -60,8 +64,8 @@ func (e *ending) run() {
 	for _, l := range e.lost {
 		l.tell(l.tokens)
 	}
-	for range e.errs {
-		e.onError(errReceive)
+	for _, t := range e.told {
+		t.tell(t.err)
 	}
 	if e.c != nil {
 		e.moved.tell(e.c)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/leat-go/leat/event"
 )
@@ -55,7 +56,9 @@ func (q *queue) unpark(key string) {
 	li := g.lanes.find(q.index, key)
 	l := &g.lanes.all[li]
 	l.parked = false
-	q.behind -= int(l.waiting)
+	if q.behind -= int(l.waiting); q.behind == 0 {
+		q.tellAt = 0
+	}
 	g.parked--
 	g.arrange(li, false)
 }
@@ -128,9 +131,13 @@ func (g *group) moveBehind(end *ending) {
 	}
 	g.ripen(g.c.now())
 	for _, q := range g.queues {
-		if q != nil && q.behind > 0 && q.deadRoom() > 0 {
+		if q == nil {
+			continue
+		}
+		if q.behind > 0 && q.deadRoom() > 0 {
 			q.moveBehind(end)
 		}
+		q.tellStuck(end)
 	}
 	end.moved.flush()
 	end.c = g.c
@@ -159,6 +166,46 @@ func (q *queue) moveBehind(end *ending) {
 		g.progress++
 		end.moved.add(q)
 	}
+}
+
+// tellEvery is how often members are told that parked keys find no room: more often
+// than who asks whether all is well forgets it.
+const tellEvery = int64(10 * time.Second)
+
+// tellStuck tells the members when events of parked keys find no room behind them, and
+// again as long as that lasts. Nobody else would: nothing of these keys is delivered.
+func (q *queue) tellStuck(end *ending) {
+	if q.behind == 0 {
+		q.tellAt = 0
+		return
+	}
+	now := q.g.c.now()
+	if q.tellAt != 0 && now < q.tellAt {
+		return
+	}
+	const text = "memory: events of parked keys of group %q on topic %q wait, since its %d dead letters leave no room for them: %w"
+	err := fmt.Errorf(text, q.g.name, q.t.name, len(q.dead.letters), event.ErrFull)
+	for _, m := range q.members {
+		if m.state == memberOpen && m.onError != nil {
+			end.told = append(end.told, toldError{m.onError, err})
+			q.tellAt = now + tellEvery
+		}
+	}
+}
+
+// nextTold returns when the member has to look whether parked keys still find no room,
+// or never.
+func (m *consumer) nextTold() int64 {
+	next := never
+	if m.g.parked == 0 || m.onError == nil {
+		return next
+	}
+	for _, q := range m.queues {
+		if q.tellAt != 0 {
+			next = min(next, q.tellAt)
+		}
+	}
+	return next
 }
 
 // behindCause says what an event of a parked key waits for.

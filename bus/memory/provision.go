@@ -31,6 +31,8 @@ func (c *Channel) RemoveGroup(ctx context.Context, group string, topics ...strin
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	var end ending
+	defer func() { end.run() }() // when nothing is locked any more
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -42,7 +44,7 @@ func (c *Channel) RemoveGroup(ctx context.Context, group string, topics ...strin
 	}
 	var queues []*queue
 	g.mu.Lock()
-	end := g.advance()
+	end = g.advance()
 	left := 0
 	var err error
 	for _, q := range g.queues {
@@ -58,7 +60,6 @@ func (c *Channel) RemoveGroup(ctx context.Context, group string, topics ...strin
 		}
 	}
 	g.mu.Unlock()
-	end.run()
 	if err != nil {
 		return err
 	}

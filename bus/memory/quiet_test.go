@@ -159,3 +159,40 @@ func TestQuietAcrossGroups(t *testing.T) {
 		require.Equal(t, before+hops+1, handled.Load())
 	}
 }
+
+// What is not due yet has no age, and then that since it is due.
+func TestLagOfWhatIsScheduled(t *testing.T) {
+	for _, looked := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			k := newKit(t)
+			c := k.join("g", "t")
+			age := func(want time.Duration) {
+				t.Helper()
+				l, err := k.Lag(t.Context(), "t", "g")
+				require.NoError(t, err)
+				require.Equal(t, want, l.OldestAge.Round(time.Second))
+			}
+			k.produce("t", in("1", time.Hour), in("2", 2*time.Hour), in("past", -time.Hour))
+			if looked {
+				k.ack(c, k.receive(c, 9)...)
+				age(0)
+			}
+			time.Sleep(time.Minute) // virtual
+			if looked {
+				age(0)
+			} else {
+				age(time.Minute)
+				k.ack(c, k.receive(c, 9)...)
+			}
+			k.requireLag("t", "g", event.Lag{Delayed: 2})
+			time.Sleep(time.Hour) // virtual
+			age(time.Minute)
+			ds := k.receive(c, 9)
+			time.Sleep(time.Minute) // virtual
+			age(2 * time.Minute)
+			k.settle(c, event.Retry(ds[0].Token, 24*time.Hour, 1))
+			time.Sleep(time.Minute) // virtual
+			age(3 * time.Minute)
+		})
+	}
+}

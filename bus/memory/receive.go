@@ -26,10 +26,11 @@ func (m *consumer) Receive(ctx context.Context, buf []event.Delivery) (int, erro
 		}
 		end := g.advance()
 		n, next, full := m.takeOrWait(buf)
-		if m.errs > 0 {
-			end.errs, end.onError, m.errs = m.errs, m.onError, 0
+		for ; m.errs > 0; m.errs-- {
+			end.told = append(end.told, toldError{m.onError, errReceive})
 		}
 		g.moveBehind(&end)
+		next = min(next, m.nextTold())
 		g.mu.Unlock()
 		end.run()
 		if n > 0 {

@@ -114,7 +114,7 @@ var lagCases = []testCase{
 	},
 	{
 		name:    "OldestAge",
-		promise: "Lag tells how long ago the oldest unsettled event was accepted: waiting, in hand or given back; zero when there is none.",
+		promise: "Lag tells how long ago the oldest unsettled event was accepted, when it has no NotBefore: waiting, in hand or given back; zero when there is none.",
 		needs:   []need{reportsLag},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
@@ -151,6 +151,35 @@ var lagCases = []testCase{
 				return l.OldestAge < unit, fmt.Sprint(l.OldestAge)
 			})
 			m.handle(3)
+			e.poll("nothing is unsettled, and the oldest has no age", func() (bool, string) {
+				l := e.lag(topic, group)
+				return l.OldestAge == 0, fmt.Sprint(l.OldestAge)
+			})
+		},
+	},
+	{
+		name:    "OldestAgeOfScheduled",
+		promise: "The age of an event with a NotBefore begins when it is due: before, it is no oldest event.",
+		needs:   []need{reportsLag, delays},
+		run: func(e *env) {
+			topic, group := e.topic("orders"), e.group("mailer")
+			m := e.join(group, topic)
+			wait := e.delay(e.Guarantees.MaxDelay)
+			x := later(numbered("x", 1), wait)
+			e.produce(topic, x)
+			e.pass(wait / 2)
+			l := e.lag(topic, group)
+			if time.Now().Before(x.NotBefore()) && l.OldestAge != 0 {
+				e.errorf("nothing is due, and the oldest is %v old", l.OldestAge)
+			}
+			e.pass(time.Until(x.NotBefore()))
+			e.poll("what is due has an age", func() (bool, string) {
+				const coarse = time.Second
+				l := e.lag(topic, group)
+				due := time.Since(x.NotBefore())
+				return l.OldestAge > 0 && l.OldestAge <= due+min(coarse, wait/2), fmt.Sprintf("%v, it was due %v ago", l.OldestAge, due)
+			})
+			m.handleAny(x)
 			e.poll("nothing is unsettled, and the oldest has no age", func() (bool, string) {
 				l := e.lag(topic, group)
 				return l.OldestAge == 0, fmt.Sprint(l.OldestAge)

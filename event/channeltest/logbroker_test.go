@@ -404,59 +404,6 @@ func (b *logBroker) reopen() {
 	b.closed = false
 }
 
-func (m *logMember) Close(ctx context.Context) error {
-	m.b.mu.Lock()
-	defer m.b.mu.Unlock()
-	m.closing = true
-	m.b.changed()
-	idle := func() bool {
-		for _, d := range m.hand {
-			if d.begun {
-				return false
-			}
-		}
-		return true
-	}
-	if m.b.until(ctx, idle) != nil {
-		for _, d := range m.hand {
-			if d.begun {
-				d.lease.End(event.ErrClosed)
-			}
-		}
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.s.CancelGrace)
-		_ = m.b.until(grace, idle)
-		cancel()
-	}
-	m.leave()
-	m.g.moving++
-	m.g.rebalance(context.WithoutCancel(ctx))
-	return nil
-}
-
-func (m *logMember) leave() {
-	if m.b.flaw == "forgets parked keys" {
-		clear(m.g.parked)
-	}
-	m.gone = true
-	m.g.members = slices.DeleteFunc(m.g.members, func(o *logMember) bool { return o == m })
-}
-
-// crash lets a member vanish: the others hear of it when its session is over.
-func (m *logMember) crash() {
-	m.b.mu.Lock()
-	defer m.b.mu.Unlock()
-	m.gone = true
-	m.b.changed()
-	time.AfterFunc(logSession, func() {
-		m.b.mu.Lock()
-		defer m.b.mu.Unlock()
-		m.closing = true
-		m.leave()
-		m.g.moving++
-		m.g.rebalance(context.Background())
-	})
-}
-
 func logHarness(flaw string) Harness {
 	return Harness{
 		Open: func(testing.TB) event.Channel { return newLogBroker(flaw) },

@@ -101,6 +101,16 @@ func extras() []mutant {
 		{name: "lag without dead letters", byCase: []string{"Lag/Dead"}, fault: fault{lag: func(l *event.Lag) { l.Dead = 0 }}},
 		{name: "lag with dead letters as waiting", byCase: []string{"Lag/Dead", "Park/CountsAsDead"}, fault: fault{lag: func(l *event.Lag) { l.Waiting += l.Dead }}},
 		{name: "lag without an age", byCase: []string{"Lag/OldestAge"}, fault: fault{lag: func(l *event.Lag) { l.OldestAge = 0 }}},
+		{name: "what is scheduled has an age", byCase: []string{"Lag/OldestAgeOfScheduled"}, fault: fault{lag: func(l *event.Lag) {
+			if l.Delayed > 0 {
+				l.OldestAge = max(l.OldestAge, 1)
+			}
+		}}},
+		{name: "what was scheduled is older than due", byCase: []string{"Lag/OldestAgeOfScheduled"}, fault: fault{lag: func(l *event.Lag) {
+			if l.OldestAge > 0 {
+				l.OldestAge += hour
+			}
+		}}},
 		{name: "quiet at once", byCase: []string{"Quiet/WaitsForAll", "Quiet/Delayed", "Quiet/OfGroups", "Quiet/ContextEnds", "Quiet/AfterCrash"}, fault: fault{quiet: func(*faulty, context.Context, ...string) error { return nil }}},
 		{name: "quiet for all groups only", byCase: []string{"Quiet/OfGroups"}, fault: fault{quiet: func(f *faulty, ctx context.Context, _ ...string) error { return f.Channel.Quiet(ctx) }}},
 		{name: "quiet never", byCase: []string{"Quiet/AtOnce", "Quiet/WaitsForAll"}, fault: fault{quiet: func(_ *faulty, ctx context.Context, _ ...string) error {

@@ -3,6 +3,7 @@ package channeltest
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/leat-go/leat/event"
@@ -82,6 +83,24 @@ func schedulings() []mutant {
 			_, err := f.Channel.Cancel(ctx, topic, id)
 			return true, err
 		}}},
+		{name: "one group keeps what is nearly due", byCase: []string{"Scheduler/AtItsTime"}, fault: func() fault {
+			var produced sync.Map
+			f := onProduce(func(ctx context.Context, next func(context.Context, ...event.Event) error, events []event.Event) error {
+				for _, e := range events {
+					produced.Store(e.ID(), e)
+				}
+				return next(ctx, events...)
+			})
+			f.cancel = func(f *faulty, ctx context.Context, topic, id string) (bool, error) {
+				found, err := f.Channel.Cancel(ctx, topic, id)
+				if e, ok := produced.Load(id); ok && found && time.Until(e.(event.Event).NotBefore()) < time.Second {
+					gs, _ := f.Channel.Groups(ctx, topic)
+					err = f.Channel.ProduceTo(ctx, gs[0].Group, topic, event.MarkNone, e.(event.Event))
+				}
+				return found, err
+			}
+			return f
+		}()},
 		{name: "cancels on every topic", byCase: []string{"Scheduler/OneTopic"}, fault: func() fault {
 			f := fault{producer: func(f *faulty, topic string, p *faultyProducer) {
 				f.topics.Store(topic, true)

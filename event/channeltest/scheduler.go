@@ -2,6 +2,8 @@ package channeltest
 
 import (
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/leat-go/leat/event"
 )
@@ -153,6 +155,49 @@ var schedulerCases = []testCase{
 				e.fatalf("Quiet, with nothing left but what was cancelled: %v", err)
 			}
 			m.silent("all is cancelled")
+		},
+	},
+	{
+		name:    "AtItsTime",
+		promise: "What Cancel removed comes to no group, and what it didn't to all, however close to its time it was called.",
+		needs:   []need{cancels, delays},
+		run: func(e *env) {
+			topic := e.topic("orders")
+			ms := []*member{e.join(e.group("a"), topic), e.join(e.group("b"), topic), e.join(e.group("c"), topic)}
+			const n = 40
+			wait := e.delay(e.Guarantees.MaxDelay)
+			due := time.Now().Add(wait)
+			var events []event.Event
+			for i := range n {
+				events = append(events, numbered("x", i).WithNotBefore(due))
+			}
+			e.produce(topic, events...)
+			var cancels sync.WaitGroup
+			var kept [n]bool
+			var errs [n]error
+			for i, ev := range events {
+				cancels.Go(func() {
+					e.pass(time.Until(due) + wait*time.Duration(i-n/2)/(20*n)) // around its time
+					ctx, stop := e.patient()
+					defer stop()
+					found, err := as[event.Scheduler](e).Cancel(ctx, topic, ev.ID())
+					kept[i], errs[i] = !found, err
+				})
+			}
+			cancels.Wait()
+			var left []event.Event
+			for i, ev := range events {
+				if errs[i] != nil {
+					e.fatalf("Cancel of %s: %v", ev.ID(), errs[i])
+				}
+				if kept[i] {
+					left = append(left, ev)
+				}
+			}
+			for _, m := range ms {
+				m.handleAny(left...)
+				m.silent("the rest is cancelled")
+			}
 		},
 	},
 }
