@@ -14,8 +14,12 @@ type ExploreOption func(*exploration)
 // Schedules sets how many schedules are tried; the default is 1,000.
 func Schedules(n int) ExploreOption { return func(x *exploration) { x.schedules = n } }
 
+// ExploreSeedVariable is the environment variable that chooses the seed of [Explore]
+// and [Search] where no [Seed] does. [SeedVariable] is that of [Faults].
+const ExploreSeedVariable = "BUSTEST_SEED"
+
 // Seed chooses other schedules. Without it the seed is 1, or what the environment
-// variable BUSTEST_SEED says.
+// variable BUSTEST_SEED says, see [ExploreSeedVariable].
 func Seed(seed uint64) ExploreOption {
 	return func(x *exploration) { x.seed, x.seeded = seed, true }
 }
@@ -78,6 +82,10 @@ type Report struct {
 // keeps order: events of a key are first handed to a handler in order, and to one
 // process at a time; of a key that is parked, see [bus.ParkKey], nothing is handed to a
 // handler until it is redriven.
+//
+// The broker that is simulated keeps dead letters and parked keys. It is neither an
+// [event.Scheduler] nor an [event.LagReporter] nor an [event.Quiescer]: [bus.Bus.Cancel]
+// and [bus.Bus.Lag] return [event.ErrNotSupported] there.
 //
 // The dead letters that are left must be those of the undisturbed run, as a set of
 // events; what is parked is among them. An event that was published twice, with one id,
@@ -159,17 +167,14 @@ func (x *exploration) find(opts []ExploreOption) (Report, error) {
 	return r, err
 }
 
-// seedVariable is the environment variable that chooses the seed.
-const seedVariable = "BUSTEST_SEED"
-
 func (x *exploration) environment() error {
-	said := os.Getenv(seedVariable)
+	said := os.Getenv(ExploreSeedVariable)
 	if said == "" || x.seeded {
 		return nil
 	}
 	seed, err := strconv.ParseUint(said, 10, 64)
 	if err != nil {
-		return fmt.Errorf("%s=%q: want a number", seedVariable, said)
+		return fmt.Errorf("%s=%q: want a number", ExploreSeedVariable, said)
 	}
 	x.seed = seed
 	return nil

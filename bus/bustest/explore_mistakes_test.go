@@ -69,6 +69,10 @@ func TestMistakesAreTold(t *testing.T) {
 			},
 			nil, "the undisturbed run fails: an invariant is broken: one cent is missing",
 		},
+		"panic in State": {
+			func(w *World) { handling(succeed)(w); w.State(func() any { panic("too late") }) },
+			nil, "the undisturbed run fails: the World's State panics at explore_mistakes_test.go:",
+		},
 		"livelock": {
 			handling(func(context.Context, booking) error { return errors.New("never") }, bus.BlockKey()),
 			nil, "the undisturbed run fails: it never settles: after 20000 choices there is still something to do\nwhat happened:\n" +
@@ -124,12 +128,12 @@ func TestLivelockIsToldShort(t *testing.T) {
 }
 
 func TestSeedOfTheEnvironment(t *testing.T) {
-	t.Setenv(seedVariable, "7")
+	t.Setenv(ExploreSeedVariable, "7")
 	trace := func(opts ...ExploreOption) uint64 { return Search(t, smallWorld, append(opts, Schedules(50))...).Trace }
 	if trace() != trace(Seed(7)) || trace() == trace(Seed(1)) {
 		t.Error("the variable doesn't choose the seed, or not behind the option")
 	}
-	t.Setenv(seedVariable, "x")
+	t.Setenv(ExploreSeedVariable, "x")
 	if err := newExploration(smallWorld, nil).environment(); err == nil || !strings.Contains(err.Error(), `BUSTEST_SEED="x": want a number`) {
 		t.Errorf("got %v", err)
 	}
