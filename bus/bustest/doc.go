@@ -79,6 +79,8 @@
 //
 // The times are virtual, since the start of the run. [Seed] and [Only] search the
 // schedule again and shorten it; [Replay] runs the short one and can stay in a test.
+// Where a test has no Seed, the environment variable BUSTEST_SEED chooses it: that is
+// [ExploreSeedVariable], and not LEAT_FAULTS_SEED, which is for Faults.
 //
 // Explore draws schedules at random: that it finds nothing is no proof. It knows of a
 // handler's inside only its Steps and its publishes; what happens between two of them

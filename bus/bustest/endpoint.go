@@ -15,6 +15,7 @@ type endpoint struct {
 	gone    bool
 	durable bool
 	members []*member
+	settled []uint64         // what it acked or made dead, by the number in the token
 	task    func() *task     // that runs now; may be nil
 	produce func(typ string) // called before each event is accepted; may be nil
 	life    life

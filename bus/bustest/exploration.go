@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"testing"
 )
 
 // maxChoices bounds the undisturbed run; what has not settled by then never will.
@@ -11,6 +12,7 @@ const maxChoices = 20_000
 
 // exploration is what Explore does.
 type exploration struct {
+	t         *testing.T // of the bubbles; nil within one
 	setup     func(*World)
 	schedules int
 	seed      uint64
@@ -57,9 +59,6 @@ func (x *exploration) numbers() (first, end int) {
 // learn runs the world twice without deviations: for what is right, and to see
 // whether it is the same each time.
 func (x *exploration) learn() error {
-	if err := x.check(); err != nil {
-		return err
-	}
 	x.limit = maxChoices
 	var err error
 	if x.reference, err = x.undisturbed(nil); err != nil {
@@ -113,7 +112,12 @@ func (x *exploration) try(i int) (r *result, eager bool, err error) {
 }
 
 // run runs the world once. The error is that of a set-up that can't run at all.
-func (x *exploration) run(skip []bool, how schedule, story *tale, careful bool) (*result, error) {
+func (x *exploration) run(skip []bool, how schedule, story *tale, careful bool) (r *result, err error) {
+	x.inBubble(func() { r, err = x.simulate(skip, how, story, careful) })
+	return r, err
+}
+
+func (x *exploration) simulate(skip []bool, how schedule, story *tale, careful bool) (*result, error) {
 	w := &World{skip: skip}
 	x.setup(w)
 	if err := w.check(); err != nil {

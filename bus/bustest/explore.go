@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"sync"
 	"testing"
-	"testing/synctest"
 )
 
 // ExploreOption changes an exploration.
@@ -15,8 +14,12 @@ type ExploreOption func(*exploration)
 // Schedules sets how many schedules are tried; the default is 1,000.
 func Schedules(n int) ExploreOption { return func(x *exploration) { x.schedules = n } }
 
+// ExploreSeedVariable is the environment variable that chooses the seed of [Explore]
+// and [Search] where no [Seed] does. [SeedVariable] is that of [Faults].
+const ExploreSeedVariable = "BUSTEST_SEED"
+
 // Seed chooses other schedules. Without it the seed is 1, or what the environment
-// variable BUSTEST_SEED says.
+// variable BUSTEST_SEED says, see [ExploreSeedVariable].
 func Seed(seed uint64) ExploreOption {
 	return func(x *exploration) { x.seed, x.seeded = seed, true }
 }
@@ -80,13 +83,21 @@ type Report struct {
 // process at a time; of a key that is parked, see [bus.ParkKey], nothing is handed to a
 // handler until it is redriven.
 //
+// The broker that is simulated keeps dead letters and parked keys. It is neither an
+// [event.Scheduler] nor an [event.LagReporter] nor an [event.Quiescer]: [bus.Bus.Cancel]
+// and [bus.Bus.Lag] return [event.ErrNotSupported] there.
+//
 // The dead letters that are left must be those of the undisturbed run, as a set of
 // events; what is parked is among them. An event that was published twice, with one id,
 // and failed twice is one of them. What was handled, and has a copy behind a parked key,
 // is none.
 //
+// Delays may be long: months and years cost nothing. A schedule that takes more than 100
+// years of virtual time counts as one that never settles.
+//
 // Each schedule runs on one goroutine, in virtual time, so the same seed makes the same
-// schedules. That asks something of handlers. They must not wait for each other: one
+// schedules. Some of them share a bubble of testing/synctest, and others don't: what
+// belongs to a bubble, such as a channel, may not outlive its run. That asks something of handlers. They must not wait for each other: one
 // that is suspended at a Step goes on only when no other runs, so a handler that waits
 // for it, or for a lock that it holds, hangs; for a channel the runtime reports a
 // deadlock of the bubble. Goroutines that a handler starts may neither call Step nor
@@ -105,26 +116,37 @@ func Explore(t *testing.T, setup func(w *World), opts ...ExploreOption) {
 func Search(t *testing.T, setup func(w *World), opts ...ExploreOption) Report {
 	t.Helper()
 	x := newExploration(setup, opts)
-	r, err := Report{Schedules: 1}, x.environment()
-	if err == nil && x.replay != "" {
-		synctest.Test(t, func(*testing.T) { r.Failure, err = x.again(x.replay) })
-	} else if err == nil {
-		r, err = x.find(t, opts)
-	}
+	x.t = t
+	r, err := x.report(opts)
 	if err != nil {
 		t.Fatalf("bustest: %v", err)
 	}
 	return r
 }
 
-// find lets searchers, each in a bubble of its own, try schedules, and tells the
-// first that fails.
-func (x *exploration) find(t *testing.T, opts []ExploreOption) (Report, error) {
+// report does what the options say.
+func (x *exploration) report(opts []ExploreOption) (Report, error) {
+	if err := x.environment(); err != nil {
+		return Report{}, err
+	}
+	if err := x.check(); err != nil {
+		return Report{}, err
+	}
+	if x.replay != "" {
+		f, err := x.again(x.replay)
+		return Report{Schedules: 1, Failure: f}, err
+	}
+	return x.find(opts)
+}
+
+// find lets searchers, each in bubbles of its own, try schedules, and tells the first
+// that fails.
+func (x *exploration) find(opts []ExploreOption) (Report, error) {
 	h := newHunt(x)
 	search := func() {
 		one := newExploration(x.setup, opts)
-		one.seed = x.seed
-		synctest.Test(t, func(*testing.T) { one.search(h) })
+		one.t, one.seed = x.t, x.seed
+		one.search(h)
 	}
 	var others sync.WaitGroup
 	for range x.parallel - 1 {
@@ -141,21 +163,18 @@ func (x *exploration) find(t *testing.T, opts []ExploreOption) (Report, error) {
 	}
 	last := int(h.end.Load()) - 1
 	var err error
-	synctest.Test(t, func(*testing.T) { r.Failure, err = x.tell(last, h.traces[last-h.first]) })
+	r.Failure, err = x.tell(last, h.traces[last-h.first])
 	return r, err
 }
 
-// seedVariable is the environment variable that chooses the seed.
-const seedVariable = "BUSTEST_SEED"
-
 func (x *exploration) environment() error {
-	said := os.Getenv(seedVariable)
+	said := os.Getenv(ExploreSeedVariable)
 	if said == "" || x.seeded {
 		return nil
 	}
 	seed, err := strconv.ParseUint(said, 10, 64)
 	if err != nil {
-		return fmt.Errorf("%s=%q: want a number", seedVariable, said)
+		return fmt.Errorf("%s=%q: want a number", ExploreSeedVariable, said)
 	}
 	x.seed = seed
 	return nil

@@ -3,9 +3,10 @@ package bustest
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"testing"
-	"testing/synctest"
+	"time"
 
 	"github.com/leat-go/leat/bus"
 )
@@ -13,16 +14,13 @@ import (
 // mistaken returns the error of an exploration that can't be done.
 func mistaken(t *testing.T, setup func(w *World), opts ...ExploreOption) string {
 	t.Helper()
-	var text string
-	synctest.Test(t, func(t *testing.T) {
-		x := newExploration(setup, opts)
-		h := newHunt(x)
-		if x.search(h); h.err == nil {
-			t.Fatal("no error")
-		}
-		text = h.err.Error()
-	})
-	return text
+	x := newExploration(setup, opts)
+	x.t = t
+	_, err := x.report(opts)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	return err.Error()
 }
 
 // handling makes a World with a handler and a message, or what is left of it.
@@ -50,6 +48,7 @@ func TestMistakesAreTold(t *testing.T) {
 		},
 		"no messages":   {func(w *World) { handling(succeed)(w); w.publishes = nil }, nil, "the World publishes nothing"},
 		"no schedules":  {handling(succeed), []ExploreOption{Schedules(0)}, "Schedules(0)"},
+		"few schedules": {handling(succeed), []ExploreOption{Schedules(-1)}, "Schedules(-1)"},
 		"no deviations": {handling(succeed), []ExploreOption{Deviations(0)}, "Deviations(0)"},
 		"no searchers":  {handling(succeed), []ExploreOption{Parallel(0)}, "Parallel(0)"},
 		"start": {
@@ -70,10 +69,31 @@ func TestMistakesAreTold(t *testing.T) {
 			},
 			nil, "the undisturbed run fails: an invariant is broken: one cent is missing",
 		},
+		"panic in State": {
+			func(w *World) { handling(succeed)(w); w.State(func() any { panic("too late") }) },
+			nil, "the undisturbed run fails: the World's State panics at explore_mistakes_test.go:",
+		},
 		"livelock": {
 			handling(func(context.Context, booking) error { return errors.New("never") }, bus.BlockKey()),
 			nil, "the undisturbed run fails: it never settles: after 20000 choices there is still something to do\nwhat happened:\n" +
 				"  0s booking key=alice (message-1)\n    0s ledger/booking attempt 1: retried: never\n",
+		},
+		"a delay of centuries": {
+			func(w *World) { handling(succeed)(w); w.Publish(booking{"bob", 1}, bus.Delay(math.MaxInt64)) },
+			nil, "the undisturbed run fails: it never settles: after 100 years of virtual time " +
+				"booking message-2 is still not settled in group \"ledger\"\nwhat happened:\n",
+		},
+		"handlers that take years": {
+			func(w *World) {
+				handling(succeed)(w)
+				w.Handlers(func(b *bus.Bus) {
+					bus.Subscribe(b, "ledger", func(ctx context.Context, d booking) error {
+						time.Sleep(10 * 365 * 24 * time.Hour) // virtual
+						return b.Publish(ctx, d)
+					})
+				})
+			},
+			nil, "the undisturbed run fails: it never settles: after 100 years of virtual time booking ",
 		},
 		"chance": {
 			func(w *World) { handling(succeed)(w); chance++; now := chance; w.State(func() any { return now }) },
@@ -108,12 +128,12 @@ func TestLivelockIsToldShort(t *testing.T) {
 }
 
 func TestSeedOfTheEnvironment(t *testing.T) {
-	t.Setenv(seedVariable, "7")
+	t.Setenv(ExploreSeedVariable, "7")
 	trace := func(opts ...ExploreOption) uint64 { return Search(t, smallWorld, append(opts, Schedules(50))...).Trace }
 	if trace() != trace(Seed(7)) || trace() == trace(Seed(1)) {
 		t.Error("the variable doesn't choose the seed, or not behind the option")
 	}
-	t.Setenv(seedVariable, "x")
+	t.Setenv(ExploreSeedVariable, "x")
 	if err := newExploration(smallWorld, nil).environment(); err == nil || !strings.Contains(err.Error(), `BUSTEST_SEED="x": want a number`) {
 		t.Errorf("got %v", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,6 +112,71 @@ func TestMemoryIsLostInACrash(t *testing.T) {
 	if f == nil {
 		t.Fatal("nothing found")
 	}
+}
+
+// A panic of the World is a failure like others: with a story, and run again.
+func TestPanicsOfTheWorldAreTold(t *testing.T) {
+	for what, add := range map[string]func(w *bustest.World, look func() bool){
+		"the World's State": func(w *bustest.World, look func() bool) { w.State(func() any { return look() }) },
+		"an invariant": func(w *bustest.World, look func() bool) {
+			w.Invariant(func() error { look(); return nil })
+		},
+	} {
+		world := func(w *bustest.World) {
+			var attempts []string
+			w.Handlers(func(b *bus.Bus) {
+				bus.Subscribe(b, "accounts", func(_ context.Context, s Signup) error {
+					attempts = append(attempts, s.User)
+					return nil
+				})
+			})
+			w.Publish(Signup{"ada"})
+			add(w, func() bool {
+				only := [1]string{}
+				return only[len(attempts)-1] == ""
+			})
+		}
+		f := bustest.Search(t, world, bustest.Seed(3)).Failure
+		if f == nil {
+			t.Fatalf("%s: nothing found", what)
+		}
+		begin, end := what+" panics at explore_world_test.go:", ": runtime error: index out of range [1] with length 1"
+		if !strings.HasPrefix(f.Why, begin) || !strings.HasSuffix(f.Why, end) {
+			t.Errorf("got %q, want %s…%s", f.Why, begin, end)
+		}
+		if f.Seed != 3 || len(f.Steps) == 0 || f.Tree == "" {
+			t.Errorf("want a story, with its seed, got %+v", f)
+		}
+		again := bustest.Search(t, world, bustest.Replay(f.Replay)).Failure
+		if again == nil || again.Why != f.Why || again.Seed != 0 || again.Schedule != -1 {
+			t.Errorf("again: %+v", again)
+		}
+	}
+}
+
+// What the doc of Explore says about the simulated broker.
+func TestTheChannelCannotCancel(t *testing.T) {
+	bustest.Explore(t, func(w *bustest.World) {
+		wrong := ""
+		w.Handlers(func(b *bus.Bus) {
+			bus.Subscribe(b, "accounts", func(ctx context.Context, _ Signup) error {
+				if _, err := b.Cancel(ctx, "any", "message-1"); !errors.Is(err, event.ErrNotSupported) {
+					wrong = fmt.Sprint("Cancel: ", err)
+				}
+				if _, err := b.Lag(ctx); !errors.Is(err, event.ErrNotSupported) {
+					wrong = fmt.Sprint("Lag: ", err)
+				}
+				return nil
+			})
+		})
+		w.Publish(Signup{"ada"})
+		w.Invariant(func() error {
+			if wrong != "" {
+				return errors.New(wrong)
+			}
+			return nil
+		})
+	}, bustest.Schedules(20))
 }
 
 // Ready events keep the ids that they were given; others are named by their place.

@@ -13,8 +13,8 @@ type Failure struct {
 	Steps     []string // what happens: the story of the shortest schedule found
 	Tree      string   // what caused what in it
 	Replay    string   // that schedule, for [Replay]
-	Seed      uint64
-	Schedule  int // the first that failed, from 0; -1 in a Replay
+	Seed      uint64   // of the search, see [Seed]; 0 in a Replay
+	Schedule  int      // the first that failed, from 0; -1 in a Replay
 }
 
 // String tells the story, and how to run it again.

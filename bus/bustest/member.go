@@ -111,6 +111,9 @@ func (m *member) settle(s event.Settlement) error {
 	default:
 		return event.ErrNotSupported
 	}
+	if s.Kind != event.SettleRetry && s.Kind != event.SettleRelease {
+		m.p.settled = append(m.p.settled, s.Token[1])
+	}
 	m.p.b.moveBehind()
 	return nil
 }

@@ -27,7 +27,7 @@ func (s *simulation) do(a action) error {
 	case actPublish:
 		return s.publish()
 	case actWait:
-		s.wait()
+		return s.wait()
 	case actCrash:
 		return s.crash(p)
 	case actLose:
@@ -96,8 +96,11 @@ func (s *simulation) publish() error {
 }
 
 // wait lets the time pass until something is due.
-func (s *simulation) wait() {
+func (s *simulation) wait() error {
 	if at, waits := s.nextDue(); waits {
+		if at.Sub(s.began) > longestRun {
+			return s.endless()
+		}
 		time.Sleep(time.Until(at)) // virtual
 	}
 	for _, p := range s.procs {
@@ -105,6 +108,7 @@ func (s *simulation) wait() {
 			p.st.Settle(g)
 		}
 	}
+	return nil
 }
 
 // crash kills a process and starts another, unless one is left.

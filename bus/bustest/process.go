@@ -62,7 +62,7 @@ func Step(ctx context.Context, at string) {
 func (p *process) run(group, pick int) *task {
 	token := p.st.Ready(group, pick)
 	t := &task{p: p, co: p.sim.pool.take(), group: int16(group), en: p.sim.broker.entryOf(token)}
-	t.after = t.en.settled(token)
+	t.after = p.settled(token)
 	t.dropped = !t.after && t.en.token != token[1]
 	if tokens := p.st.Batch(group, pick); tokens != nil {
 		t.gather(tokens)
@@ -72,9 +72,10 @@ func (p *process) run(group, pick int) *task {
 	return t
 }
 
-// settled reports whether a delivery was acked: its token is stale for that.
-func (en *entry) settled(t event.Token) bool {
-	return en.token != t[1] && slices.Contains(en.g.settled, en)
+// settled reports whether the process settled a delivery for good: its token is stale
+// for that, and not because the lease was lost.
+func (p *process) settled(t event.Token) bool {
+	return slices.Contains(p.endpoint.settled, t[1])
 }
 
 // left returns an entry whose settlement something is still to follow, or nil.
@@ -86,9 +87,8 @@ func (p *process) left() *entry {
 	}
 	for g := range p.st.Groups() {
 		for i := range p.st.Runnable(g) {
-			token := p.st.Ready(g, i)
-			if en := p.sim.broker.entryOf(token); en.settled(token) && p.st.Batch(g, i) == nil {
-				return en
+			if token := p.st.Ready(g, i); p.settled(token) && p.st.Batch(g, i) == nil {
+				return p.sim.broker.entryOf(token)
 			}
 		}
 	}

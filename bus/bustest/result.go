@@ -54,16 +54,22 @@ func (s *simulation) finish(err error) *result {
 		return r
 	}
 	for _, holds := range s.w.invariants {
-		if err := holds(); err != nil {
-			r.err = fmt.Errorf("an invariant is broken: %w", err)
+		if r.err = guarded("an invariant", func() error { return broken(holds()) }); r.err != nil {
 			return r
 		}
 	}
 	if s.w.state != nil {
-		r.state = s.w.state()
+		r.err = guarded("the World's State", func() error { r.state = s.w.state(); return nil })
 	}
 	r.dead = s.deadLetters()
 	return r
+}
+
+func broken(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("an invariant is broken: %w", err)
 }
 
 // deadLetters returns the dead letters as far as handlers answer for them. That an event

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // hunt is what the searchers of one Search share: schedules by number, of which each
@@ -57,7 +58,6 @@ func (h *hunt) report() Report {
 
 // search tries schedules until none is left, or one fails.
 func (x *exploration) search(h *hunt) {
-	defer x.pool.drain()
 	if err := x.learn(); err != nil {
 		h.stop(h.first-1, err)
 		return
@@ -65,24 +65,35 @@ func (x *exploration) search(h *hunt) {
 	h.mu.Lock()
 	h.origin = x.reference.trace
 	h.mu.Unlock()
-	for i, left := h.take(); left; i, left = h.take() {
+	for more := true; more; {
+		x.inBubble(func() { more = x.searchOn(h) })
+	}
+}
+
+// searchOn tries schedules until the bubble is old, and reports whether there may be more.
+func (x *exploration) searchOn(h *hunt) (more bool) {
+	for began := time.Now(); time.Since(began) < oldBubble; {
+		i, left := h.take()
+		if !left {
+			return false
+		}
 		r, _, err := x.try(i)
 		if err != nil {
 			h.stop(i, err)
-			return
+			return false
 		}
 		h.traces[i-h.first] = r.trace
 		if r.differs(x.reference) != "" {
 			h.stop(i, nil)
-			return
+			return false
 		}
 		x.defaults = r.defaults[:0]
 	}
+	return true
 }
 
 // tell tries a schedule that failed again, makes it short and tells what happens.
 func (x *exploration) tell(i int, trace uint64) (*Failure, error) {
-	defer x.pool.drain()
 	if err := x.learn(); err != nil {
 		return nil, err
 	}

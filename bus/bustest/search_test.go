@@ -3,6 +3,8 @@ package bustest
 import (
 	"errors"
 	"testing"
+
+	"github.com/leat-go/leat/event"
 )
 
 // The lowest schedule counts, whichever searcher ends first.
@@ -46,5 +48,17 @@ func TestHuntEndsAtTheFirstFailure(t *testing.T) {
 				t.Errorf("%d are tried", tried)
 			}
 		})
+	}
+}
+
+// The doc of Explore says what the simulated broker is not.
+func TestCapabilitiesOfTheSimulatedBroker(t *testing.T) {
+	var c event.Channel = new(endpoint)
+	_, cancels := c.(event.Scheduler)
+	_, counts := c.(event.LagReporter)
+	_, settles := c.(event.Quiescer)
+	_, keeps := c.(event.DeadLetters)
+	if cancels || counts || settles || !keeps {
+		t.Errorf("Scheduler %v, LagReporter %v, Quiescer %v, DeadLetters %v", cancels, counts, settles, keeps)
 	}
 }

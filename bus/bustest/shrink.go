@@ -71,7 +71,6 @@ func (x *exploration) shrink(schedule int, p plan) (*Failure, error) {
 
 // again runs a schedule that was written down, and no other.
 func (x *exploration) again(text string) (*Failure, error) {
-	defer x.pool.drain()
 	if err := x.learn(); err != nil {
 		return nil, err
 	}
@@ -93,7 +92,7 @@ func (x *exploration) again(text string) (*Failure, error) {
 
 func (x *exploration) publishes() int {
 	var w World
-	x.setup(&w)
+	x.inBubble(func() { x.setup(&w) })
 	return len(w.publishes)
 }
 

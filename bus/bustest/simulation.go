@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/leat-go/leat/bus"
 	"github.com/leat-go/leat/event"
@@ -25,6 +26,7 @@ type simulation struct {
 	groups  []string
 	next    int // of the World's publishes
 	on      atomic.Pointer[task]
+	began   time.Time
 	careful bool  // look for handlers that step from other goroutines
 	misuse  error // found so
 
@@ -48,8 +50,9 @@ type schedule struct {
 
 // start makes the world's first process.
 func (s *simulation) start() error {
-	s.broker = newBroker(s.symbols)
+	s.began, s.broker = time.Now(), newBroker(s.symbols)
 	if s.story != nil {
+		s.story.began = s.began
 		s.story.broker, s.story.on = s.broker, s.on.Load
 		s.broker.moved = s.tellMoved
 	}
@@ -108,8 +111,20 @@ func (s *simulation) run() error {
 		if s.misuse != nil {
 			return s.misuse
 		}
+		if time.Since(s.began) > longestRun {
+			return s.endless()
+		}
 	}
 	return fmt.Errorf("it never settles: after %d choices there is still something to do", s.limit)
+}
+
+// endless says that a run takes too long.
+func (s *simulation) endless() error {
+	what := "there is still something to do"
+	if en := s.broker.unsettled(); en != nil {
+		what = fmt.Sprintf("%v is still not settled in group %q", s.nameOf(en), en.g.name)
+	}
+	return fmt.Errorf("it never settles: after %d years of virtual time %s", mostYears, what)
 }
 
 // settled checks that nothing was left.

@@ -52,10 +52,12 @@ func (w *World) Publish(v any, opts ...bus.PublishOption) {
 }
 
 // State says what the application's state is. When everything has settled it must be
-// deeply equal to that of the undisturbed run.
+// deeply equal to that of the undisturbed run. That f panics is a failure, as in
+// Invariant.
 func (w *World) State(f func() any) { w.state = f }
 
-// Invariant adds something that must hold when everything has settled.
+// Invariant adds something that must hold when everything has settled. That holds panics
+// is a failure as well, with its story.
 func (w *World) Invariant(holds func() error) { w.invariants = append(w.invariants, holds) }
 
 // skips reports whether the i-th publish is left out.
