@@ -183,7 +183,10 @@ func (g *group) gatherDue() time.Duration {
 	for _, b := range g.gatherings {
 		for b.first.len() > 0 && b.wait > 0 {
 			left := time.Until(b.first.at(0).due)
-			if left > 0 && !g.hurries {
+			if g.hurries {
+				left -= max(0, b.wait-defaultBatchWait)
+			}
+			if left > 0 {
 				wait = sooner(wait, left)
 				break
 			}

@@ -63,7 +63,7 @@ type group struct {
 	stalled    StallReason
 	warned     map[StallReason]time.Time
 	paused     bool
-	hurries    bool // a Drain waits: batches don't wait for more
+	hurries    bool // a Drain waits: batches hardly wait for more
 	closing    bool
 	stopped    bool
 	receive    context.CancelFunc // of the Receive that runs

@@ -330,7 +330,8 @@ func (b *Bus) Drain(ctx context.Context) error {
 	return err
 }
 
-// hurry lets batches run with what has come together: publishers are refused by now.
+// hurry lets batches run with what comes together in a moment: publishers are refused
+// by now.
 func (g *group) hurry() {
 	g.mu.Lock()
 	g.hurries = true
