@@ -23,7 +23,7 @@ type endpoint struct {
 
 func newEndpoint(b *broker) *endpoint {
 	b.alive++
-	p := &endpoint{b: b}
+	p := &endpoint{b: b, settled: make([]uint64, 0, 8)}
 	p.life = life{context.Background(), p}
 	return p
 }

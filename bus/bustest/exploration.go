@@ -112,7 +112,12 @@ func (x *exploration) try(i int) (r *result, eager bool, err error) {
 }
 
 // run runs the world once. The error is that of a set-up that can't run at all.
-func (x *exploration) run(skip []bool, how schedule, story *tale, careful bool) (r *result, err error) {
+func (x *exploration) run(skip []bool, how schedule, story *tale, careful bool) (*result, error) {
+	if x.t == nil { // no closure for each schedule of a search
+		return x.simulate(skip, how, story, careful)
+	}
+	var r *result
+	var err error
 	x.inBubble(func() { r, err = x.simulate(skip, how, story, careful) })
 	return r, err
 }
