@@ -12,6 +12,9 @@ func (g *group) putHeld(it *item) {
 		it.aside = line(it)
 		g.aside += it.aside
 	}
+	if it.heapIndex == 1 { // the keeper has to be there in time
+		signal(g.kick)
+	}
 }
 
 // unhold takes an item out before or when it is due. mu is held.

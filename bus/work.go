@@ -156,9 +156,6 @@ func (g *group) hold(it *item) {
 		return
 	}
 	g.putHeld(it)
-	if it.heapIndex == 1 {
-		signal(g.kick)
-	}
 	g.roomMade()
 }
 
