@@ -30,7 +30,7 @@ func Brokers(t testing.TB) []string {
 func missing(t testing.TB, why string) {
 	t.Helper()
 	if os.Getenv("LEAT_REQUIRE_SERVICES") == "1" {
-		t.Fatal(why, " (LEAT_REQUIRE_SERVICES=1)")
+		t.Fatal(why + " (LEAT_REQUIRE_SERVICES=1)")
 	}
 	t.Skip(why)
 }

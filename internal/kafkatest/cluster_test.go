@@ -19,7 +19,7 @@ import (
 func TestCluster(t *testing.T) {
 	var broker, state string
 	t.Run("runs", func(t *testing.T) {
-		c := NewCluster(t, 1, WithSASL(), WithProps("num.partitions=3"))
+		c := NewCluster(t, 1, WithSASL(), WithProps("num.partitions=3", "broker.session.timeout.ms=3100"))
 		broker = c.Brokers()[0]
 		_, state, _ = strings.Cut(c.script.env[0], "=")
 		if len(c.Brokers()) != 1 || len(c.SASLBrokers()) != 1 {
@@ -51,6 +51,8 @@ func TestCluster(t *testing.T) {
 		wantUp(t, client)
 
 		wantCLI(t, c)
+		wantProp(t, client, "broker.session.timeout.ms", "3100") // WithProps wins
+		wantProp(t, client, "broker.heartbeat.interval.ms", "500")
 		wantUsers(t, c)
 	})
 	if broker == "" {
@@ -96,6 +98,24 @@ func wantUsers(t *testing.T, c *Cluster) {
 	}
 }
 
+func wantProp(t *testing.T, client *kgo.Client, name, want string) {
+	t.Helper()
+	broker := kmsg.NewDescribeConfigsRequestResource()
+	broker.ResourceType, broker.ResourceName, broker.ConfigNames = kmsg.ConfigResourceTypeBroker, "1", []string{name}
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	req.Resources = append(req.Resources, broker)
+	resp, err := req.RequestWith(t.Context(), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range resp.Resources[0].Configs {
+		if c.Name == name && c.Value != nil && *c.Value == want {
+			return
+		}
+	}
+	t.Errorf("%s is not %s: %+v", name, want, resp.Resources[0])
+}
+
 func createTopic(t *testing.T, client *kgo.Client, name string) error {
 	t.Helper()
 	topic := kmsg.NewCreateTopicsRequestTopic()
@@ -127,19 +147,27 @@ func ping(t *testing.T, client *kgo.Client, patience time.Duration) error {
 	return client.Ping(ctx)
 }
 
-// wantUp fails when the broker doesn't answer. Ping tries again until its time is up.
+// wantUp fails when the broker doesn't answer soon. The first answers may be the
+// ends of connections that are dead.
 func wantUp(t *testing.T, client *kgo.Client) {
 	t.Helper()
-	if err := ping(t, client, 30*time.Second); err != nil {
-		t.Fatalf("the broker doesn't answer: %v", err)
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	err := errors.New("not asked")
+	for range 100 {
+		if err = ping(t, client, 10*time.Second); err == nil {
+			return
+		}
+		<-again.C
 	}
+	t.Fatalf("the broker doesn't answer: %v", err)
 }
 
 func wantRefused(t *testing.T, addr string) {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
 	if err == nil {
-		conn.Close()
+		defer conn.Close()
 		t.Fatalf("something listens on %s still", addr)
 	}
 }

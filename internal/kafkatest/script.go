@@ -32,7 +32,7 @@ func (s script) run(args ...string) (string, error) {
 	cmd := s.command(ctx, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("kafka %s: %w\n%s", args[0], err, &stderr)
+		return stdout.String(), fmt.Errorf("kafka %s: %w\n%s%s", args[0], err, &stdout, &stderr) // tools say what is wrong on either
 	}
 	return stdout.String(), nil
 }

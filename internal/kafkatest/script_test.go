@@ -1,8 +1,10 @@
 package kafkatest
 
 import (
+	"errors"
 	"net"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -28,6 +30,20 @@ func TestFreePortsAreFree(t *testing.T) {
 	}
 	if free(t, p, 1) || free(t, p-1, 2) {
 		t.Errorf("%d is in use and called free", p)
+	}
+}
+
+func TestClusterWithoutKafka(t *testing.T) {
+	before := installed
+	defer func() { installed = before }()
+	installed = func() (string, error) { return "", errors.New("java is missing") }
+	for required, ends := range map[string]string{"": "skip", "1": "fatal"} {
+		t.Setenv("LEAT_REQUIRE_SERVICES", required)
+		var r recorder
+		r.run(func() { NewCluster(&r, 1) })
+		if r.ended != ends || !strings.Contains(r.said, "java is missing") || !strings.Contains(r.said, "test/services/kafka install") {
+			t.Errorf("LEAT_REQUIRE_SERVICES=%q: %s, %q", required, r.ended, r.said)
+		}
 	}
 }
 
