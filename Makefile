@@ -6,18 +6,36 @@ LINT     := golangci-lint
 # failing input (go.dev/issue/75804).
 FUZZTIME ?= 20000x
 BENCH    ?= .
+# Servers that make test starts if it can, and stops if it started them.
+SERVICES ?= kafka
+TESTSUM  := go run -C tools ./testsum $(filter -v,$(TESTFLAGS))
+# Tests on fakes of brokers in virtual time need a client library whose locks
+# a synctest bubble can see through. A build tag gives it these, and only to them.
+BUBBLES  := -tags synctests -race -run Bubble
+BUBBLED  := $(if $(wildcard bus/kafka),./bus/kafka/...)
 # How many bad days the channel in memory has in make test.
 SEEDS    ?= 1000
 SEEDTESTS := ^(TestFaults|TestSeedReplaysTheRun)$$
 
-.PHONY: all test seeds vet lint fmt fmt-check tidy tidy-check bench fuzz
+SHELL       := bash
+.SHELLFLAGS := -o pipefail -c
+
+.PHONY: all test counted bubbles seeds vet lint fmt fmt-check tidy tidy-check bench fuzz
 
 all: fmt-check tidy-check lint test
 
 # TESTFLAGS go to go test as well: make test TESTFLAGS='-run Order'
 test: vet
-	@for m in $(TESTED); do (cd $$m && go test -race -shuffle=on $(TESTFLAGS) ./...) || exit; done
-	@$(if $(findstring -run,$(TESTFLAGS)),,$(MAKE) --no-print-directory seeds)
+	@test/services/with $(SERVICES) -- $(MAKE) --no-print-directory counted
+
+# What make test runs once the servers are there.
+counted:
+	@{ for m in $(TESTED); do (cd $$m && go test -json -race -shuffle=on $(TESTFLAGS) ./...) || exit; done; \
+	$(if $(findstring -run,$(TESTFLAGS)),,$(MAKE) --no-print-directory bubbles seeds TESTFLAGS='-json $(TESTFLAGS)';) \
+	} | $(TESTSUM)
+
+bubbles:
+	@$(if $(BUBBLED),go test -shuffle=on $(BUBBLES) $(TESTFLAGS) $(BUBBLED))
 
 # The tests of faults with many seeds, without the race detector: it needs ten times
 # as long, and has had its share of seeds before.

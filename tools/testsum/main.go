@@ -1,8 +1,11 @@
 // Testsum reads the output of `go test -json` and says what happened: a line
-// per package, all output of what failed, and how many tests passed. A skipped
-// test is a failure, and so is a run without any test.
+// per package, all output of what failed, and at the end why tests were skipped
+// and how many passed, failed and were skipped. A run without any test is a
+// failure.
 //
-// With -o it appends "passed failed" to a file, so that runs can be added up.
+// With -noskip a skipped test is a failure as well. With -o it appends "passed
+// failed skipped" to a file, so that runs can be added up. With -v it shows all
+// output.
 package main
 
 import (
@@ -12,7 +15,9 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -21,18 +26,24 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("testsum: ")
 	file := flag.String("o", "", "append the counts to this `file`")
+	var s sum
+	flag.BoolVar(&s.noskip, "noskip", false, "a skipped test is a failure")
+	flag.BoolVar(&s.verbose, "v", false, "show the output of all tests")
 	flag.Parse()
 
-	s, err := read(os.Stdin, os.Stdout)
+	err := s.read(os.Stdin, os.Stdout)
 	if err != nil {
 		log.Fatal(err)
 	}
 	if *file != "" {
-		if err := appendTo(*file, fmt.Sprintln(s.passed, s.failed)); err != nil {
+		if err := appendTo(*file, fmt.Sprintln(s.passed, s.failed, s.skipped)); err != nil {
 			log.Fatal(err)
 		}
 	}
-	fmt.Printf("%d passed, %d failed\n", s.passed, s.failed)
+	for _, why := range slices.Sorted(maps.Keys(s.why)) {
+		fmt.Printf("SKIPPED %d: %s\n", s.why[why], why)
+	}
+	fmt.Printf("%d passed, %d failed, %d skipped\n", s.passed, s.failed, s.skipped)
 	if s.failed > 0 {
 		os.Exit(1)
 	}
@@ -62,7 +73,10 @@ type event struct {
 // A sum counts tests, subtests, Examples and the seeds of fuzz targets, each as
 // one.
 type sum struct {
-	passed, failed int
+	noskip, verbose bool
+
+	passed, failed, skipped int
+	why                     map[string]int // how many were skipped for a reason
 
 	output map[key][]string // of what hasn't passed yet
 	broken map[string]bool  // packages with a failed test
@@ -71,8 +85,8 @@ type sum struct {
 type key struct{ pkg, test string }
 
 // read adds up what r tells and writes to w what a person wants to see.
-func read(r io.Reader, w io.Writer) (sum, error) {
-	s := sum{output: map[key][]string{}, broken: map[string]bool{}}
+func (s *sum) read(r io.Reader, w io.Writer) error {
+	s.why, s.output, s.broken = map[string]int{}, map[key][]string{}, map[string]bool{}
 	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadString('\n')
@@ -88,14 +102,14 @@ func read(r io.Reader, w io.Writer) (sum, error) {
 			break
 		}
 		if err != nil {
-			return s, err
+			return err
 		}
 	}
-	if s.passed+s.failed == 0 {
+	if s.passed+s.failed+s.skipped == 0 {
 		fmt.Fprintln(w, "no test ran")
 		s.failed++
 	}
-	return s, nil
+	return nil
 }
 
 func (s *sum) add(e event, w io.Writer) {
@@ -103,6 +117,9 @@ func (s *sum) add(e event, w io.Writer) {
 	switch e.Action {
 	case "output":
 		s.output[k] = append(s.output[k], e.Output)
+		if s.verbose {
+			fmt.Fprint(w, e.Output)
+		}
 	case "build-output":
 		fmt.Fprint(w, e.Output)
 	case "pass":
@@ -113,11 +130,15 @@ func (s *sum) add(e event, w io.Writer) {
 		}
 		delete(s.output, k)
 	case "skip":
-		if e.Test == "" { // no test files
-			delete(s.output, k)
-			return
+		switch {
+		case e.Test == "": // no test files
+		case s.noskip:
+			s.fail(k, w, "skipped, and a skipped test tests nothing")
+		default:
+			s.skipped++
+			s.why[s.reason(k)]++
 		}
-		s.fail(k, w, "skipped, and a skipped test tests nothing")
+		delete(s.output, k)
 	case "fail":
 		switch {
 		case e.Test != "":
@@ -144,9 +165,24 @@ func (s *sum) fail(k key, w io.Writer, how string) {
 // print writes what k has said so far.
 func (s *sum) print(w io.Writer, k key) {
 	for _, o := range s.output[k] {
-		fmt.Fprint(w, o)
+		if !s.verbose { // else it is there already
+			fmt.Fprint(w, o)
+		}
 	}
 	delete(s.output, k)
+}
+
+// logged is a line of t.Log and its like.
+var logged = regexp.MustCompile(`^\s+\S+\.go:\d+: (.*)\n`)
+
+// reason returns what k has logged last: that is what Skip was given.
+func (s *sum) reason(k key) string {
+	for _, o := range slices.Backward(s.output[k]) {
+		if m := logged.FindStringSubmatch(o); m != nil {
+			return m[1]
+		}
+	}
+	return "no reason given"
 }
 
 // running returns the tests of pkg that have begun and not ended.

@@ -1,17 +1,23 @@
 package main
 
 import (
+	"maps"
 	"strings"
 	"testing"
 )
 
 func TestRead(t *testing.T) {
 	for _, c := range []struct {
-		name           string
-		in             string
-		passed, failed int
-		says           []string
-		hides          string
+		name    string
+		in      string
+		noskip  bool
+		verbose bool
+
+		passed, failed, skipped int
+
+		says  []string
+		hides string
+		why   map[string]int
 	}{
 		{
 			name: "tests and subtests count, packages don't",
@@ -35,12 +41,36 @@ func TestRead(t *testing.T) {
 			says: []string{"want 1, got 2\n", "FAIL  p TestA: failed\n"},
 		},
 		{
-			name: "a skip is a failure",
+			name: "skips count, by their reason",
+			in: `{"Action":"output","Package":"p","Test":"TestA","Output":"=== RUN   TestA\n"}
+{"Action":"output","Package":"p","Test":"TestA","Output":"    a_test.go:6: tries\n"}
+{"Action":"output","Package":"p","Test":"TestA","Output":"    a_test.go:7: NO KAFKA: start one\n"}
+{"Action":"output","Package":"p","Test":"TestA","Output":"--- SKIP: TestA (0.00s)\n"}
+{"Action":"skip","Package":"p","Test":"TestA"}
+{"Action":"output","Package":"p","Test":"TestB","Output":"    b_test.go:9: NO KAFKA: start one\n"}
+{"Action":"skip","Package":"p","Test":"TestB"}
+{"Action":"skip","Package":"p","Test":"TestC"}
+{"Action":"pass","Package":"p"}`,
+			skipped: 3,
+			says:    []string{"ok    p"},
+			why:     map[string]int{"NO KAFKA: start one": 2, "no reason given": 1},
+		},
+		{
+			name:   "with -noskip a skip is a failure",
+			noskip: true,
 			in: `{"Action":"output","Package":"p","Test":"TestA","Output":"no server\n"}
 {"Action":"skip","Package":"p","Test":"TestA"}
 {"Action":"pass","Package":"p"}`,
 			failed: 1,
 			says:   []string{"no server\n", "FAIL  p TestA: skipped"},
+		},
+		{
+			name:    "with -v all output is shown",
+			verbose: true,
+			in: `{"Action":"output","Package":"p","Test":"TestA","Output":"chatter\n"}
+{"Action":"pass","Package":"p","Test":"TestA"}`,
+			passed: 1,
+			says:   []string{"chatter\n"},
 		},
 		{
 			name: "a package without test files is no skip",
@@ -77,12 +107,16 @@ func TestRead(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out strings.Builder
-			s, err := read(strings.NewReader(c.in), &out)
-			if err != nil {
+			s := sum{noskip: c.noskip, verbose: c.verbose}
+			if err := s.read(strings.NewReader(c.in), &out); err != nil {
 				t.Fatal(err)
 			}
-			if s.passed != c.passed || s.failed != c.failed {
-				t.Errorf("%d passed, %d failed; want %d, %d", s.passed, s.failed, c.passed, c.failed)
+			if s.passed != c.passed || s.failed != c.failed || s.skipped != c.skipped {
+				t.Errorf("%d passed, %d failed, %d skipped; want %d, %d, %d",
+					s.passed, s.failed, s.skipped, c.passed, c.failed, c.skipped)
+			}
+			if !maps.Equal(s.why, c.why) {
+				t.Errorf("skipped for %v, want %v", s.why, c.why)
 			}
 			for _, say := range c.says {
 				if !strings.Contains(out.String(), say) {
