@@ -1,7 +1,6 @@
 package channeltest
 
 import (
-	"slices"
 
 	"github.com/leat-go/leat/event"
 )
@@ -98,14 +97,12 @@ var ephemeralCases = []testCase{
 		stands:  true,
 		run: func(e *env) {
 			topic := e.topic("replies")
-			e.join(e.group("mailer"), topic)
-			before := e.census(topic)
+			mailer := event.GroupInfo{Group: e.group("mailer"), Members: 1}
+			e.join(mailer.Group, topic)
+			e.awaitCensus(topic, mailer)
 			m := e.listen(e.group("inbox"), topic)
 			m.close()
-			e.poll("the topic has the groups that it had before the ephemeral subscription", func() (bool, string) {
-				after := e.census(topic)
-				return slices.Equal(after, before), describeGroups(after)
-			})
+			e.awaitCensus(topic, mailer)
 		},
 	},
 }

@@ -1,0 +1,51 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+)
+
+// committed returns what a group has committed on topics: nothing, when nobody has
+// heard of it.
+func committed(ctx context.Context, adm *kadm.Client, group string, topics ...string) (kadm.OffsetResponses, error) {
+	commits, err := persist(ctx, func() (kadm.OffsetResponses, error) { return adm.FetchOffsetsForTopics(ctx, group, topics...) })
+	if unknown(err) {
+		return nil, nil
+	}
+	if err == nil {
+		err = firstOf(commits)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("kafka: what group %q has committed: %w", group, err)
+	}
+	return commits, nil
+}
+
+// firstOf returns the first error of a partition. What isn't there has no commit.
+func firstOf(commits kadm.OffsetResponses) error {
+	for _, o := range commits.Sorted() {
+		if o.Err != nil && !unknown(o.Err) {
+			return fmt.Errorf("topic %q, partition %d: %w", o.Topic, o.Partition, o.Err)
+		}
+	}
+	return nil
+}
+
+// commitAt commits for a group that has no members.
+func commitAt(ctx context.Context, adm *kadm.Client, group string, at kadm.Offsets) error {
+	_, err := persist(ctx, func() (struct{}, error) { return struct{}{}, adm.CommitAllOffsets(ctx, group, at) })
+	return err
+}
+
+// listed asks for offsets of topics.
+func listed(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topics ...string) (kadm.ListedOffsets, error) {
+	return persist(ctx, func() (kadm.ListedOffsets, error) {
+		at, err := list(ctx, topics...)
+		if err == nil {
+			err = at.Error()
+		}
+		return at, err
+	})
+}

@@ -1,0 +1,65 @@
+// Package kafka is the engine on Apache Kafka, and on whatever speaks its protocol.
+//
+//	b := bus.New(bus.Config{App: "shop", Channel: kafka.New(kafka.Config{Brokers: []string{"127.0.0.1:9092"}})})
+//
+// It implements the contract in package event. This is what it promises beyond that.
+//
+// # On the wire
+//
+// Events are CloudEvents in the binary mode of the Kafka binding: attributes are headers
+// with the prefix ce_, the data is the record's value, the key is the record's key.
+// Events in structured mode are read too. A record without an event's headers is
+// delivered as bytes that are no event.
+//
+// Keys decide the partition as they do in the Java client (murmur2). A record of another
+// client that has a key and no partitionkey attribute has that key: as text, or in
+// hexadecimal digits after 0x where it is none.
+//
+// # Topics
+//
+// Topics are made when they are first named, as Config.Topics says. A group G on a topic
+// T has two topics of its own, with as many partitions and without an end to their
+// retention: T.G.dead holds its dead letters, and T.G.redrive what is for it alone:
+// redriven and replayed events. They are made when its first member joins, so that
+// nobody learns of a missing right at the first dead letter. Both names together must be
+// a topic's name: letters, digits and ._- only, 249 bytes.
+//
+// # Groups
+//
+// A group exists on a topic once it has committed there, which EnsureGroup and the first
+// Consumer do. Brokers forget what a group without members has committed after
+// offsets.retention.minutes, 7 days by default; then it is a new one.
+//
+// What is settled is committed within Config.CommitInterval, and at the end of a tenure
+// and of a member: the offset below which all is settled, and in the metadata what is
+// settled above it and how often the rest has failed. The next owner repeats none of it.
+// 4,096 bytes of metadata tell of 24,000 offsets; a member has at most 16,384 records of
+// a partition open at once and reads no further until the oldest of them is settled.
+//
+// When partitions move, what is in hand may be finished within Subscription.Grace; what
+// is held for a retry, and what waits behind that, is given up at once. While a grace
+// runs the member reads nothing new. A member that hears nothing from the coordinator
+// for a session timeout gives up by its own clock what it has.
+//
+// # Retries
+//
+// A partition can't take events back one by one (GivesBack is false): the bus holds what
+// it will try again, and other keys of the partition go on. Events with a NotBefore are
+// held by the owner of their partition, at most Config.MaxDelay ahead.
+//
+// # Dead letters and parked keys
+//
+// A dead letter is the failed record, key, value and headers unchanged, with the cause
+// in headers that begin with leat_, in the partition of its topic's own partition. The
+// owner of a partition reads the dead letters there before it hands out an event, and so
+// knows which keys are parked. A redrive or a discard is a record in the same topic:
+// the owner carries it out, now or when there is one. If it dies between copying a
+// letter to the redrive topic and saying so, the letter comes twice.
+//
+// # Producing
+//
+// Records are acknowledged by all replicas in sync (acks=all) and written once however
+// often the client repeats itself (an idempotent producer). There is no linger: what is
+// produced while a request is on its way goes with the next. While the brokers are away
+// calls wait until their context ends, and at most Config.MaxBuffered bytes wait.
+package kafka

@@ -1,0 +1,84 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+
+	"github.com/leat-go/leat/event"
+)
+
+// Cuts is the networks of a channel's consumers. It must be made before them.
+type Cuts struct {
+	mu sync.Mutex
+	of map[*consumer]*network
+}
+
+// network is one that can fail.
+type network struct {
+	mu    sync.Mutex
+	off   bool
+	conns []net.Conn
+}
+
+// NewCuts lets consumers of ch be cut off.
+func NewCuts(ch *Channel) *Cuts {
+	cuts := &Cuts{of: make(map[*consumer]*network)}
+	ch.onDial = func(c *consumer, d dialFunc) dialFunc { return cuts.network(c).wrap(d) }
+	return cuts
+}
+
+func (x *Cuts) network(c *consumer) *network {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.of[c] == nil {
+		x.of[c] = new(network)
+	}
+	return x.of[c]
+}
+
+// Crash cuts a consumer off for ever: no broker hears of it again.
+func (x *Cuts) Crash(c event.Consumer) { x.network(c.(*consumer)).cut() }
+
+// CrashAfterDead cuts a consumer off when its next dead letter is durable, before the
+// event is settled.
+func (x *Cuts) CrashAfterDead(c event.Consumer) {
+	c.(*consumer).afterLetters = func() { x.Crash(c) }
+}
+
+// Has reports whether a consumer is of the channel.
+func (x *Cuts) Has(c event.Consumer) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.of[c.(*consumer)] != nil
+}
+
+var errCut = errors.New("cut off by the test")
+
+func (n *network) wrap(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.off {
+			_ = conn.Close()
+			return nil, errCut
+		}
+		n.conns = append(n.conns, conn)
+		return conn, nil
+	}
+}
+
+func (n *network) cut() {
+	n.mu.Lock()
+	conns := n.conns
+	n.off, n.conns = true, nil
+	n.mu.Unlock()
+	for _, c := range conns {
+		_ = c.Close()
+	}
+}

@@ -1,0 +1,254 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/leat-go/leat/event"
+)
+
+var (
+	_ event.LagReporter = (*Channel)(nil)
+	_ event.Quiescer    = (*Channel)(nil)
+)
+
+// Lag implements [event.LagReporter]. It counts by offsets, from what the group has
+// committed: what aborted transactions and compaction have left out of the log above
+// that counts as waiting. Members in this process commit before; what others have
+// handled since their last commit counts as waiting too, and so does what is in hand.
+func (ch *Channel) Lag(ctx context.Context, topic, group string) (event.Lag, error) {
+	if err := checkGroup(group, topic); err != nil {
+		return event.Lag{}, err
+	}
+	ch.commitAll(ctx, group)
+	var lag event.Lag
+	oldest := time.Time{}
+	for _, name := range []string{topic, redriveTopic(topic, group)} {
+		open, err := ch.openOf(ctx, name, group)
+		if err != nil {
+			return event.Lag{}, err
+		}
+		for _, o := range open {
+			lag.Waiting += o.waiting
+			lag.Delayed += o.delayed
+		}
+		at, err := ch.oldest(ctx, name, open)
+		if err != nil {
+			return event.Lag{}, err
+		}
+		if !at.IsZero() && (oldest.IsZero() || at.Before(oldest)) {
+			oldest = at
+		}
+	}
+	ls, err := ch.letters(ctx, topic, group)
+	if err != nil {
+		return event.Lag{}, err
+	}
+	dead, redriven := ls.dead()
+	lag.Dead, lag.Waiting = dead, lag.Waiting+redriven
+	lag.InHand = min(ch.inHand(topic, group), lag.Waiting)
+	lag.Waiting -= lag.InHand
+	if !oldest.IsZero() {
+		lag.OldestAge = max(time.Since(oldest), 1)
+	}
+	return lag, nil
+}
+
+// commitAll lets the members of a group in this process commit.
+func (ch *Channel) commitAll(ctx context.Context, group string) {
+	for _, c := range ch.members() {
+		if c.sub.Group != group || c.sub.Ephemeral {
+			continue
+		}
+		c.mu.Lock()
+		s := c.s
+		c.mu.Unlock()
+		_ = s.commit(ctx, nil) // told by the next one of its own
+	}
+}
+
+// inHand counts what members in this process have in hand.
+func (ch *Channel) inHand(topic, group string) (n int) {
+	for _, c := range ch.members() {
+		if c.sub.Group != group {
+			continue
+		}
+		c.mu.Lock()
+		for _, t := range c.tenures {
+			if t.topic == topic {
+				n += t.main.inHandOf() + t.again.inHandOf()
+			}
+		}
+		c.mu.Unlock()
+	}
+	return n
+}
+
+// open is what a group has not settled of a partition.
+type open struct {
+	stretch // all of it
+
+	p                progress
+	waiting, delayed int
+}
+
+// openOf returns what a group has not settled of a topic.
+func (ch *Channel) openOf(ctx context.Context, topic, group string) (map[int32]open, error) {
+	all, err := ch.stretches(ctx, topic)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	adm, err := ch.admin()
+	if err != nil {
+		return nil, err
+	}
+	commits, err := committed(ctx, adm, group, topic)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[int32]open)
+	for n, s := range all {
+		o := open{stretch: s}
+		if at, known := commits.Lookup(topic, n); known && at.At >= 0 {
+			o.from, o.p = max(at.At, s.from), decodeProgress(at.At, at.Metadata)
+		} else if !strings.HasSuffix(topic, redriveSuffix) {
+			continue // the group doesn't exist here
+		}
+		for _, done := range o.p.settled {
+			o.waiting -= int(max(min(done.to, o.to)-max(done.from, o.from), 0))
+		}
+		o.waiting += int(o.to - o.from)
+		o.delayed = min(o.p.delayed, o.waiting)
+		o.waiting -= o.delayed
+		out[n] = o
+	}
+	return out, nil
+}
+
+// oldest returns when the oldest event was accepted, or due if that is later, that is
+// due and not settled.
+func (ch *Channel) oldest(ctx context.Context, topic string, of map[int32]open) (first time.Time, err error) {
+	left := make(map[int32]stretch)
+	for n, o := range of {
+		if o.waiting > 0 {
+			left[n] = o.stretch
+		}
+	}
+	found := 0
+	err = ch.scan(ctx, topic, left, func(r *kgo.Record) bool {
+		o, open := left[r.Partition]
+		if !open || r.Offset >= o.to || of[r.Partition].p.has(r.Offset) {
+			return true
+		}
+		at := r.Timestamp
+		if e, err := decode(r); err == nil && e.NotBefore().After(at) {
+			at = e.NotBefore()
+		}
+		if at.After(time.Now()) {
+			return true
+		}
+		delete(left, r.Partition)
+		found++
+		if first.IsZero() || at.Before(first) {
+			first = at
+		}
+		return len(left) > 0
+	})
+	return first, err
+}
+
+func (p progress) has(offset int64) bool {
+	for _, s := range p.settled {
+		if offset >= s.from && offset < s.to {
+			return true
+		}
+	}
+	return false
+}
+
+// Quiet implements [event.Quiescer]. Without groups it waits for those that have had a
+// member on this Channel. It asks again and again, more and more seldom: Kafka tells
+// nobody when a group is done.
+func (ch *Channel) Quiet(ctx context.Context, groups ...string) error {
+	if _, err := ch.use(); err != nil {
+		return err
+	}
+	for pause := 10 * time.Millisecond; ; pause = min(pause*3/2, time.Second) {
+		quiet, err := ch.isQuiet(ctx, groups)
+		if err != nil || quiet {
+			return err
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+func (ch *Channel) isQuiet(ctx context.Context, groups []string) (bool, error) {
+	if len(groups) == 0 {
+		seen := make(map[string]bool)
+		for _, c := range ch.members() {
+			if !c.sub.Ephemeral && !seen[c.sub.Group] {
+				seen[c.sub.Group] = true
+				groups = append(groups, c.sub.Group)
+			}
+		}
+	}
+	for _, group := range groups {
+		topics, err := ch.topicsOf(ctx, group)
+		if err != nil {
+			return false, err
+		}
+		ch.commitAll(ctx, group)
+		for _, topic := range topics {
+			quiet, err := ch.isQuietOn(ctx, topic, group)
+			if err != nil || !quiet {
+				return false, err
+			}
+		}
+	}
+	return true, nil
+}
+
+func (ch *Channel) isQuietOn(ctx context.Context, topic, group string) (bool, error) {
+	for _, name := range []string{topic, redriveTopic(topic, group)} {
+		open, err := ch.openOf(ctx, name, group)
+		if err != nil {
+			return false, err
+		}
+		for _, o := range open {
+			if o.waiting+o.delayed > 0 {
+				return false, nil
+			}
+		}
+	}
+	ls, err := ch.letters(ctx, topic, group)
+	if err != nil {
+		return false, err
+	}
+	_, redriven := ls.dead()
+	return redriven == 0, nil
+}
+
+// topicsOf returns the topics of a group.
+func (ch *Channel) topicsOf(ctx context.Context, group string) ([]string, error) {
+	adm, err := ch.admin()
+	if err != nil {
+		return nil, err
+	}
+	commits, err := adm.FetchOffsets(ctx, group)
+	if err != nil && !unknown(err) {
+		return nil, fmt.Errorf("kafka: the topics of group %q: %w", group, err)
+	}
+	var topics []string
+	for topic := range commits {
+		if !strings.HasSuffix(topic, "."+group+deadSuffix) && !strings.HasSuffix(topic, "."+group+redriveSuffix) {
+			topics = append(topics, topic)
+		}
+	}
+	return topics, nil
+}

@@ -1,0 +1,125 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/leat-go/leat/event"
+)
+
+// move is an event of a parked key on its way behind that.
+type move struct {
+	l   *lane
+	n   uint64
+	key string
+	rec *kgo.Record
+}
+
+// leave lets an event of a parked key go behind it. The consumer is locked.
+func (l *lane) leave(n uint64) move {
+	s := l.at(n)
+	key := s.event.Key()
+	front, _ := l.t.keys.front(key)
+	l.set(n, leaving)
+	l.t.keys.moving[key]++
+	return move{l, n, key, l.newLetter(s, kindParked, event.Cause{
+		Code: event.CodeParkedBehind, Text: "behind " + front,
+	})}
+}
+
+// moveAll sends events behind their parked keys. It doesn't wait: the records of a
+// partition arrive in the order in which they are sent.
+func (s *session) moveAll(moves []move) {
+	for _, m := range moves {
+		s.move(m)
+	}
+}
+
+func (s *session) move(m move) {
+	cl, err := s.c.ch.use()
+	if err != nil {
+		return // closing: the next owner moves it
+	}
+	cl.Produce(context.Background(), m.rec, func(r *kgo.Record, err error) {
+		if err != nil {
+			s.c.tell(fmt.Errorf("kafka: group %q: an event of a parked key can't go behind it: %w", s.c.sub.Group, err))
+			time.AfterFunc(time.Second, func() { s.moveAgain(m) })
+			return
+		}
+		s.moved(m, r.Offset)
+	})
+}
+
+func (s *session) moveAgain(m move) {
+	s.c.mu.Lock()
+	stale := m.l.t.ended || s.c.closed
+	s.c.mu.Unlock()
+	if stale {
+		return
+	}
+	to(m.rec, m.l.partition)
+	s.move(m)
+}
+
+// moved notes that an event stands behind its parked key.
+func (s *session) moved(m move, offset int64) {
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := m.l.t
+	if t.ended {
+		return
+	}
+	if t.keys.moving[m.key]--; t.keys.moving[m.key] == 0 {
+		delete(t.keys.moving, m.key)
+	}
+	sl := m.l.slot(m.n)
+	if sl == nil || sl.state != leaving {
+		return
+	}
+	t.keys.add(&letter{offset: offset, key: m.key, id: sl.event.ID(), origin: sl.origin, parked: true})
+	s.settle(m.l, m.n)
+}
+
+// follow lets what was read before it was known which keys are parked go behind them.
+// The consumer is locked.
+func (t *tenure) follow() (moves []move) {
+	for _, l := range [...]*lane{&t.again, &t.main} {
+		l.each(func(n uint64, s *slot) {
+			if s.state != queued || !t.keys.parked(s.event.Key()) {
+				return
+			}
+			if t.keys.holds(s.origin) {
+				l.set(n, settled)
+				return
+			}
+			moves = append(moves, l.leave(n))
+		})
+	}
+	return moves
+}
+
+// takeAway takes what a member has of a parked key and has not begun, and lets it go
+// behind. The consumer is locked. What is redriven is older than what is not.
+func (t *tenure) takeAway(key string) (moves []move, lost []event.Token) {
+	for _, l := range [...]*lane{&t.again, &t.main} {
+		l.each(func(n uint64, s *slot) {
+			if s.event.IsZero() || s.event.Key() != key {
+				return
+			}
+			switch s.state {
+			case inHand, held:
+				lost = append(lost, l.token(n))
+				moves = append(moves, l.leave(n))
+			case queued:
+				moves = append(moves, l.leave(n))
+			case delayed, begun, gone, leaving, settled, states:
+			}
+		})
+	}
+	t.c.change()
+	return moves, lost
+}

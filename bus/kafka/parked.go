@@ -1,0 +1,102 @@
+package kafka
+
+import (
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// parkedKeys is what an owner knows of the dead letters of a partition.
+type parkedKeys struct {
+	fold
+
+	target    int64           // what has to be read before events flow
+	committed int64           // of the dead-letter topic
+	moving    map[string]int  // events on their way behind a parked key, by key
+	started   map[int64]bool  // redrives that are being carried out, by offset
+	released  map[string]bool // keys that go on behind what is being redriven
+	draining  int             // redrives that are being carried out
+	barrier   int64           // offset in the redrive topic to be read first
+	until     map[int64]int64 // of redrives that are done: their offset, and that barrier
+}
+
+// from begins at the place that the owner before has committed.
+func (k *parkedKeys) from(b bound) {
+	*k = parkedKeys{
+		fold: newFold(true), target: b.end, committed: b.committed,
+		moving: make(map[string]int), started: make(map[int64]bool), released: make(map[string]bool), until: make(map[int64]int64),
+	}
+	k.next = b.begin
+}
+
+// parked reports whether a key is parked.
+func (k *parkedKeys) parked(key string) bool {
+	return key != "" && len(k.keys[key]) > 0 && !k.released[key]
+}
+
+// see takes a record of the dead-letter topic in.
+func (k *parkedKeys) see(r *kgo.Record) {
+	if r.Offset < k.next {
+		return
+	}
+	k.apply(r)
+	if header(r, headerKind) == kindDone {
+		k.wait(r.Offset, headerNumber(r, headerUntil))
+	}
+}
+
+// wait lets the events of the topic wait until the redrive topic is read up to an
+// offset, and so does the next owner.
+func (k *parkedKeys) wait(done, until int64) {
+	k.until[done] = until
+	k.barrier = max(k.barrier, until)
+}
+
+// begin returns the redrives to carry out now: not before all is read that may say
+// that they are done.
+func (k *parkedKeys) begin() (cmds []*command) {
+	if k.next < k.target {
+		return nil
+	}
+	for offset, cmd := range k.commands {
+		if k.started[offset] {
+			continue
+		}
+		k.started[offset] = true
+		k.draining++
+		if k.takesFront(cmd) {
+			k.released[cmd.key] = true
+		}
+		cmds = append(cmds, cmd)
+	}
+	return cmds
+}
+
+// end notes that a redrive is done: what it was about is in the redrive topic.
+func (k *parkedKeys) end(cmd *command, targets []int64, done, until int64) {
+	k.remove(targets)
+	delete(k.commands, cmd.offset)
+	delete(k.released, cmd.key)
+	k.draining--
+	k.wait(done, until)
+}
+
+// mark returns what is to be committed of the dead-letter topic: from where the next
+// owner has to read.
+func (k *parkedKeys) mark(t *tenure) (mark, bool) {
+	if k.live == nil || k.next < 0 {
+		return mark{}, false
+	}
+	at := k.restart()
+	reached := t.again.base()
+	for o, until := range k.until {
+		if reached >= until {
+			delete(k.until, o)
+			continue
+		}
+		at = min(at, o)
+	}
+	if at == k.committed {
+		return mark{}, false
+	}
+	k.committed = at
+	return mark{l: &t.again, at: at}, true
+}

@@ -1,0 +1,200 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/leat-go/leat/event"
+)
+
+var _ event.Provisioner = (*Channel)(nil)
+
+// EnsureTopic implements [event.Provisioner].
+func (ch *Channel) EnsureTopic(ctx context.Context, t event.TopicSpec) error {
+	if err := checkTopic(t.Name); err != nil {
+		return err
+	}
+	_, err := ch.ensure(ctx, t, nil)
+	return err
+}
+
+// EnsureGroup implements [event.Provisioner]. It makes the topics and the group's own
+// ones, and commits where a new group starts, so that it exists from now on.
+func (ch *Channel) EnsureGroup(ctx context.Context, group string, from event.Start, topics ...string) error {
+	adm, err := ch.admin()
+	if err != nil {
+		return err
+	}
+	for _, topic := range topics {
+		if err := checkGroup(group, topic); err != nil {
+			return err
+		}
+		if err := ch.ensureOwn(ctx, group, topic); err != nil {
+			return err
+		}
+	}
+	commits, err := committed(ctx, adm, group, topics...)
+	if err != nil {
+		return err
+	}
+	starts, err := ch.offsets(ctx, adm, from, topics)
+	if err != nil {
+		return err
+	}
+	var missing kadm.Offsets
+	starts.Each(func(o kadm.Offset) {
+		if at, known := commits.Lookup(o.Topic, o.Partition); !known || at.At < 0 {
+			missing.Add(o)
+		}
+	})
+	if len(missing) == 0 {
+		return nil
+	}
+	err = commitAt(ctx, adm, group, missing)
+	if err == nil || inUse(err) {
+		return nil // members are there, who begin at the earliest event
+	}
+	return fmt.Errorf("kafka: group %q: where it starts: %w", group, err)
+}
+
+// inUse reports whether an error says that a group has members.
+func inUse(err error) bool {
+	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.NonEmptyGroup) ||
+		errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.RebalanceInProgress) ||
+		errors.Is(err, kerr.StaleMemberEpoch) || errors.Is(err, kerr.GroupSubscribedToTopic)
+}
+
+// ensureOwn makes a topic and a group's own ones on it, which have as many partitions
+// and keep what they have until it is done with.
+func (ch *Channel) ensureOwn(ctx context.Context, group, topic string) error {
+	n, err := ch.ensure(ctx, event.TopicSpec{Name: topic}, nil)
+	if err != nil {
+		return err
+	}
+	limit, err := ch.limit(ctx, topic)
+	if err != nil {
+		return err
+	}
+	adm, err := ch.admin()
+	if err != nil {
+		return err
+	}
+	size := strconv.Itoa(limit + letterRoom)
+	keep, policy := "-1", "delete"
+	for _, name := range []string{deadTopic(topic, group), redriveTopic(topic, group)} {
+		have, err := ch.ensure(ctx, event.TopicSpec{Name: name, Partitions: n}, map[string]*string{
+			"max.message.bytes": &size, "retention.ms": &keep, "retention.bytes": &keep, "cleanup.policy": &policy,
+		})
+		if err != nil {
+			return err
+		}
+		if have < n {
+			if err := grow(ctx, adm, name, n); err != nil {
+				return err
+			}
+		}
+		if _, err := ch.limit(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// grow gives a topic more partitions.
+func grow(ctx context.Context, adm *kadm.Client, topic string, n int) error {
+	res, err := adm.UpdatePartitions(ctx, n, topic)
+	if err == nil {
+		err = res[topic].Err
+	}
+	if err != nil && !errors.Is(err, kerr.InvalidPartitions) { // another member was faster
+		return fmt.Errorf("kafka: giving topic %q %d partitions: %w", topic, n, err)
+	}
+	return nil
+}
+
+// offsets returns where a start is.
+func (ch *Channel) offsets(ctx context.Context, adm *kadm.Client, from event.Start, topics []string) (kadm.Offsets, error) {
+	list := adm.ListStartOffsets
+	switch from.Kind {
+	case event.StartNewest:
+		list = adm.ListCommittedOffsets
+	case event.StartSince:
+		list = func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
+			return adm.ListOffsetsAfterMilli(ctx, from.Time.UnixMilli(), topics...)
+		}
+	case event.StartDefault, event.StartOldest:
+	}
+	at, err := listed(ctx, list, topics...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: where %s begin: %w", strings.Join(topics, ", "), err)
+	}
+	return at.Offsets(), nil
+}
+
+// RemoveGroup implements [event.Provisioner]. The group's own topics are removed with
+// it.
+func (ch *Channel) RemoveGroup(ctx context.Context, group string, topics ...string) error {
+	cl, err := ch.use()
+	if err != nil {
+		return err
+	}
+	adm := kadm.NewClient(cl)
+	for _, topic := range topics {
+		if err := checkGroup(group, topic); err != nil {
+			return err
+		}
+		infos, err := ch.Groups(ctx, topic)
+		if err != nil {
+			return err
+		}
+		if i := slices.IndexFunc(infos, func(g event.GroupInfo) bool { return g.Group == group }); i >= 0 && infos[i].Members > 0 {
+			return fmt.Errorf("kafka: group %q has %d members on topic %q", group, infos[i].Members, topic)
+		}
+	}
+	set := make(kadm.TopicsSet)
+	own := make([]string, 0, 2*len(topics))
+	for _, topic := range topics {
+		n, err := partitionsOf(ctx, cl, topic)
+		if err != nil && !unknown(err) {
+			return err
+		}
+		for _, name := range []string{topic, deadTopic(topic, group), redriveTopic(topic, group)} {
+			for p := range int32(n) {
+				set.Add(name, p)
+			}
+		}
+		own = append(own, deadTopic(topic, group), redriveTopic(topic, group))
+	}
+	res, err := adm.DeleteOffsets(ctx, group, set)
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return fmt.Errorf("kafka: removing group %q: %w", group, err)
+	}
+	for topic, ps := range res {
+		for n, err := range ps {
+			if err != nil && !unknown(err) {
+				return fmt.Errorf("kafka: removing group %q from topic %q, partition %d: %w", group, topic, n, err)
+			}
+		}
+	}
+	gone, err := adm.DeleteTopics(ctx, own...)
+	if err != nil {
+		return fmt.Errorf("kafka: removing the topics of group %q: %w", group, err)
+	}
+	for _, t := range gone.Sorted() {
+		if t.Err != nil && !unknown(t.Err) {
+			return fmt.Errorf("kafka: removing topic %q: %w", t.Topic, t.Err)
+		}
+	}
+	return nil
+}
+
+func unknown(err error) bool {
+	return errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.GroupIDNotFound)
+}

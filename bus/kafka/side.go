@@ -1,0 +1,251 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// side reads the group's own topics for the partitions that a session owns: the dead
+// letters, which say which keys are parked and what is to be sent again, and the
+// redrive topic. They are not part of the group's subscription, so that whoever owns a
+// partition of the topic has theirs too.
+type side struct {
+	s    *session
+	cl   *kgo.Client
+	news chan struct{} // tenures were added or removed
+
+	mu      sync.Mutex
+	added   []*tenure
+	removed []*tenure
+}
+
+func newSide(s *session) (*side, error) {
+	cl, err := kgo.NewClient(s.c.ch.options(append(s.c.dialing(),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{}),
+	)...)...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: group %q: %w", s.c.sub.Group, err)
+	}
+	return &side{s: s, cl: cl, news: make(chan struct{}, 1)}, nil
+}
+
+// close ends it; an ephemeral consumer has none.
+func (d *side) close() {
+	if d != nil {
+		d.cl.Close()
+	}
+}
+
+func (d *side) add(ts []*tenure) {
+	d.mu.Lock()
+	d.added = append(d.added, ts...)
+	d.mu.Unlock()
+	signal(d.news)
+}
+
+func (d *side) remove(ts []*tenure) {
+	d.mu.Lock()
+	d.removed = append(d.removed, ts...)
+	d.mu.Unlock()
+	signal(d.news)
+}
+
+// run reads until the session ends.
+func (d *side) run() {
+	var work sync.WaitGroup
+	defer work.Wait()
+	for d.s.alive.Err() == nil {
+		d.mu.Lock()
+		added, removed := d.added, d.removed
+		d.added, d.removed = nil, nil
+		d.mu.Unlock()
+		d.forget(removed)
+		if err := d.start(added); err != nil && d.s.alive.Err() == nil {
+			d.s.c.tell(err)
+			_ = sleep(d.s.alive, time.Second)
+			d.add(added)
+			continue
+		}
+		poll, cancel := context.WithCancel(d.s.alive)
+		go func() {
+			select {
+			case <-d.news:
+				cancel()
+			case <-poll.Done():
+			}
+		}()
+		fetches := d.cl.PollRecords(poll, readAhead)
+		cancel()
+		if !fetches.IsClientClosed() {
+			d.s.tellErrors(fetches)
+			d.take(fetches, &work)
+		}
+	}
+}
+
+// forget stops to read for tenures.
+func (d *side) forget(ts []*tenure) {
+	gone := make(map[string][]int32)
+	for _, t := range ts {
+		for _, topic := range []string{deadTopic(t.topic, d.s.c.sub.Group), t.again.topic} {
+			gone[topic] = append(gone[topic], t.n)
+		}
+	}
+	if len(gone) > 0 {
+		d.cl.RemoveConsumePartitions(gone)
+	}
+}
+
+// start begins to read for tenures: where the owner before left off. What is there
+// now is read before the first event of the topic itself is handed out.
+func (d *side) start(ts []*tenure) error {
+	if len(ts) == 0 {
+		return nil
+	}
+	group := d.s.c.sub.Group
+	var topics []string
+	seen := make(map[string]bool)
+	for _, t := range ts {
+		if !seen[t.topic] {
+			seen[t.topic] = true
+			topics = append(topics, deadTopic(t.topic, group), t.again.topic)
+		}
+	}
+	at, err := d.s.c.ch.bounds(d.s.alive, group, topics)
+	if err != nil {
+		return err
+	}
+	from := make(map[string]map[int32]kgo.Offset)
+	var moves []move
+	c := d.s.c
+	c.mu.Lock()
+	for _, t := range ts {
+		if t.ended || t.revoking {
+			continue
+		}
+		dead, again := at[partition{deadTopic(t.topic, group), t.n}], at[partition{t.again.topic, t.n}]
+		t.again.begin(again.begin, again.p)
+		t.keys.from(dead)
+		for topic, b := range map[string]bound{deadTopic(t.topic, group): dead, t.again.topic: again} {
+			if from[topic] == nil {
+				from[topic] = make(map[int32]kgo.Offset)
+			}
+			from[topic][t.n] = kgo.NewOffset().At(b.begin)
+		}
+		moves = append(moves, t.settleIn()...)
+	}
+	c.mu.Unlock()
+	d.s.moveAll(moves)
+	d.cl.AddConsumePartitions(from)
+	return nil
+}
+
+// settleIn lets the events of the topic flow once all is read that concerns them. The
+// consumer is locked.
+func (t *tenure) settleIn() (moves []move) {
+	if !t.ready && t.keys.next >= t.keys.target {
+		t.ready = true
+		moves = t.follow()
+	}
+	t.offer()
+	return moves
+}
+
+// take takes in what was read of the group's own topics.
+func (d *side) take(fetches kgo.Fetches, work *sync.WaitGroup) {
+	c := d.s.c
+	var moves []move
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		if len(p.Records) == 0 {
+			return
+		}
+		c.mu.Lock()
+		t, dead := d.of(p.Topic, p.Partition)
+		if t == nil || t.ended || t.revoking || c.closing {
+			c.mu.Unlock()
+			return
+		}
+		if !dead {
+			for _, r := range p.Records {
+				moves = t.again.enter(r, read(r, true), moves)
+			}
+			moves = append(moves, t.settleIn()...)
+			c.mu.Unlock()
+			return
+		}
+		for _, r := range p.Records {
+			t.keys.see(r)
+		}
+		asked := t.keys.begin()
+		moves = append(moves, t.settleIn()...)
+		c.mu.Unlock()
+		for _, cmd := range asked {
+			work.Go(func() { d.s.carryOut(t, cmd) })
+		}
+	})
+	d.s.moveAll(moves)
+	d.s.soil()
+}
+
+// of returns the tenure that a partition of the group's own topics belongs to. The
+// consumer is locked.
+func (d *side) of(topic string, n int32) (t *tenure, dead bool) {
+	for _, t := range d.s.c.tenures {
+		if t.s != d.s || t.n != n {
+			continue
+		}
+		switch topic {
+		case t.again.topic:
+			return t, false
+		case deadTopic(t.topic, d.s.c.sub.Group):
+			return t, true
+		}
+	}
+	return nil, false
+}
+
+// bound is where a partition of a group's own topics begins and ends.
+type bound struct {
+	begin, end int64
+	committed  int64 // -1: nothing
+	p          progress
+}
+
+// bounds returns where to read topics for a group.
+func (ch *Channel) bounds(ctx context.Context, group string, topics []string) (map[partition]bound, error) {
+	adm, err := ch.admin()
+	if err != nil {
+		return nil, err
+	}
+	starts, err := listed(ctx, adm.ListStartOffsets, topics...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: group %q: where its own topics begin: %w", group, err)
+	}
+	ends, err := listed(ctx, adm.ListCommittedOffsets, topics...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: group %q: where its own topics end: %w", group, err)
+	}
+	commits, err := committed(ctx, adm, group, topics...)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[partition]bound)
+	for topic, ps := range starts {
+		for n, start := range ps {
+			b := bound{begin: start.Offset, end: ends[topic][n].Offset, committed: -1}
+			if at, known := commits.Lookup(topic, n); known && at.At >= start.Offset {
+				b.begin, b.committed, b.p = at.At, at.At, decodeProgress(at.At, at.Metadata)
+			}
+			out[partition{topic, n}] = b
+		}
+	}
+	return out, nil
+}
