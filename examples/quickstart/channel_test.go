@@ -21,7 +21,7 @@ func TestChannelThatIsNone(t *testing.T) {
 }
 
 func TestBrokersThatAreAway(t *testing.T) {
-	defer keepNames()()
+	keepNames(t)
 	var out, errs strings.Builder
 	if code := on(t.Context(), "kafka", "127.0.0.1:1", &out, &errs); code != 1 || !strings.Contains(errs.String(), "connection refused") {
 		t.Errorf("left with %d: %s", code, &errs)
@@ -29,7 +29,7 @@ func TestBrokersThatAreAway(t *testing.T) {
 }
 
 func TestRunsHaveTheirOwnNames(t *testing.T) {
-	defer keepNames()()
+	keepNames(t)
 	fresh()
 	first := []string{app, topic, notifications}
 	app, topic, notifications = "quickstart", "github", "notification"
@@ -43,7 +43,7 @@ func TestRunsHaveTheirOwnNames(t *testing.T) {
 
 // What a run has made is removed, and nothing else.
 func TestCleanUp(t *testing.T) {
-	defer keepNames()()
+	keepNames(t)
 	seeds := kafkatest.Brokers(t)
 	client, err := kgo.NewClient(kgo.SeedBrokers(seeds...))
 	if err != nil {
@@ -88,8 +88,9 @@ func TestCleanUp(t *testing.T) {
 	}
 }
 
-// keepNames returns what undoes fresh.
-func keepNames() func() {
-	a, t, n := app, topic, notifications
-	return func() { app, topic, notifications = a, t, n }
+// keepNames undoes fresh at the end of a test.
+func keepNames(t *testing.T) {
+	t.Helper()
+	a, o, n := app, topic, notifications
+	t.Cleanup(func() { app, topic, notifications = a, o, n })
 }
