@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -27,7 +26,7 @@ func TestKeysGoWhereTheJavaClientPutsThem(t *testing.T) {
 		p := partitioner{}.ForTopic("t").(kgo.TopicBackupPartitioner)
 		assert.True(t, p.RequiresConsistency(&r), key)
 		for _, n := range []int{1, 2, 7, 12, 100} {
-			assert.Equal(t, int(murmur2&0x7fffffff)%n, p.PartitionByBackup(&r, n, nil), fmt.Sprintf("%s of %d", key, n))
+			assert.Equal(t, int(murmur2&0x7fffffff)%n, p.PartitionByBackup(&r, n, nil), "%s of %d", key, n)
 		}
 	}
 }
