@@ -152,7 +152,7 @@ func (ch *Channel) write(ctx context.Context, rs ...*kgo.Record) error {
 	for _, r := range rs {
 		cl.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) {
 			if err != nil {
-				err, _ = judge(r.Topic, err)
+				_, err = judge(r.Topic, err)
 			}
 			answers <- err
 		})
