@@ -185,7 +185,7 @@ func (ls *letters) note(kind string, n int32, key string, targets []int64, repai
 	var h headers
 	h.add(headerKind, kind)
 	h.add(headerRepaired, string(repaired))
-	r := &kgo.Record{Topic: ls.name, Value: appendOffsets(nil, targets), Headers: h}
+	r := &kgo.Record{Topic: ls.name, Value: encodeOffsets(targets), Headers: h}
 	if key != "" {
 		r.Key = []byte(key)
 	}

@@ -35,7 +35,7 @@ func (l *deadLog) letter(key, id, kind string, at int64) int64 {
 func (l *deadLog) note(kind, key string, command int64, targets ...int64) int64 {
 	h := headers{{Key: headerKind, Value: []byte(kind)}}
 	h.number(headerCommand, command)
-	return l.add(&kgo.Record{Key: []byte(key), Value: appendOffsets(nil, targets), Headers: h})
+	return l.add(&kgo.Record{Key: []byte(key), Value: encodeOffsets(targets), Headers: h})
 }
 
 // both folds the log as an owner and as one who lists.
@@ -93,7 +93,7 @@ func TestFoldRedrivesAllBehindTheFront(t *testing.T) {
 
 func TestOffsetsInTheirValue(t *testing.T) {
 	for _, offsets := range [][]int64{nil, {0}, {5, 6, 7}, {1 << 50, 3, 1 << 40}} {
-		got, err := offsetsIn(appendOffsets(nil, offsets))
+		got, err := offsetsIn(encodeOffsets(offsets))
 		require.NoError(t, err)
 		assert.Equal(t, offsets, got)
 	}
