@@ -4,17 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// commits commits what is settled, at most once in a CommitInterval.
-func (s *session) commits() {
+// keepCommitted commits what is settled, at most once in a CommitInterval, and the
+// offsets of the group's own topics now and then though nothing changed: brokers forget
+// those of topics that a group isn't subscribed to (offsets.retention.minutes, 7 days).
+func (s *session) keepCommitted() {
 	every := s.c.ch.cfg.CommitInterval
+	again := time.NewTicker(remember)
+	defer again.Stop()
 	for {
 		select {
+		case <-again.C:
+			s.soilOwn()
 		case <-s.dirty:
 		case <-s.alive.Done():
 			return
@@ -26,6 +33,19 @@ func (s *session) commits() {
 			s.c.tell(err)
 			s.soil()
 		}
+	}
+}
+
+// remember is how often what is unchanged is committed again.
+const remember = 6 * time.Hour
+
+// soilOwn lets the next commit be about all of the group's own topics.
+func (s *session) soilOwn() {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	for _, t := range s.c.tenures {
+		t.again.dirty = true
+		t.keys.committed = -1
 	}
 }
 
@@ -62,11 +82,12 @@ func (s *session) commit(ctx context.Context, ts []*tenure) error {
 		}
 		return nil
 	})
-	s.cl.CommitOffsetsSync(withMetadata, offsets, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, res *kmsg.OffsetCommitResponse, err error) {
+	answered := func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, res *kmsg.OffsetCommitResponse, err error) {
 		if failed = err; err == nil {
 			failed = s.judge(res)
 		}
-	})
+	}
+	s.cl.CommitOffsetsSync(withMetadata, offsets, answered)
 	if failed == nil {
 		return nil
 	}
@@ -119,7 +140,8 @@ func (s *session) marks(ts []*tenure) map[partition]mark {
 				continue
 			}
 			l.dirty = false
-			out[partition{l.topic, l.partition}] = mark{l, l.base(), l.progress().encode(l.base(), limit)}
+			p := l.progress()
+			out[partition{l.topic, l.partition}] = mark{l, l.base(), p.encode(l.base(), limit)}
 		}
 		if m, dirty := t.keys.mark(t); dirty {
 			out[partition{deadTopic(t.topic, c.sub.Group), t.n}] = m

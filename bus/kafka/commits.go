@@ -12,7 +12,7 @@ import (
 func committed(ctx context.Context, adm *kadm.Client, group string, topics ...string) (kadm.OffsetResponses, error) {
 	commits, err := persist(ctx, func() (kadm.OffsetResponses, error) { return adm.FetchOffsetsForTopics(ctx, group, topics...) })
 	if unknown(err) {
-		return nil, nil
+		return kadm.OffsetResponses{}, nil
 	}
 	if err == nil {
 		err = firstOf(commits)
@@ -39,8 +39,11 @@ func commitAt(ctx context.Context, adm *kadm.Client, group string, at kadm.Offse
 	return err
 }
 
-// listed asks for offsets of topics.
-func listed(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topics ...string) (kadm.ListedOffsets, error) {
+// lister asks for offsets of topics: where they begin, where they end.
+type lister = func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error)
+
+// listed is a lister's answer, once there is one.
+func listed(ctx context.Context, list lister, topics ...string) (kadm.ListedOffsets, error) {
 	return persist(ctx, func() (kadm.ListedOffsets, error) {
 		at, err := list(ctx, topics...)
 		if err == nil {

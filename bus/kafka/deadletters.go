@@ -58,7 +58,7 @@ func (ch *Channel) stretches(ctx context.Context, topic string) (map[int32]stret
 	}
 	starts, err := listed(ctx, adm.ListStartOffsets, topic)
 	if unknown(err) {
-		return nil, nil
+		return map[int32]stretch{}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("kafka: where topic %q begins: %w", topic, err)
@@ -151,8 +151,9 @@ func (ch *Channel) Redrive(ctx context.Context, d event.DeadLetter, repaired ...
 		return err
 	}
 	if l.parked && len(f.keys[l.key]) > 0 && f.keys[l.key][0] != l.offset {
-		front, _ := f.front(l.key)
-		return fmt.Errorf("kafka: the dead letter %s of group %q on topic %q is parked behind %q: redrive that, or the key", d.Handle, d.Group, d.Topic, front)
+		front := f.front(l.key)
+		return fmt.Errorf("kafka: the dead letter %s of group %q on topic %q is parked behind %q: redrive that, or the key",
+			d.Handle, d.Group, d.Topic, front)
 	}
 	text, err := encodeRepaired(d, repaired)
 	if err != nil {
@@ -171,7 +172,8 @@ func encodeRepaired(d event.DeadLetter, repaired []event.Event) ([]byte, error) 
 	case d.Raw == nil && e.ID() == d.Event.ID():
 		return nil, fmt.Errorf("kafka: the repaired event has the id %q of the failed one: it needs its own", e.ID())
 	case d.Raw == nil && e.Key() != d.Event.Key():
-		return nil, fmt.Errorf("kafka: the repaired event has the key %q, the failed one %q: their order would be lost", e.Key(), d.Event.Key())
+		return nil, fmt.Errorf("kafka: the repaired event has the key %q, the failed one %q: their order would be lost",
+			e.Key(), d.Event.Key())
 	case d.Raw == nil && e.Extension(event.ExtCausationID) == "":
 		e = e.WithExtension(event.ExtCausationID, d.Event.ID())
 	}
@@ -183,7 +185,7 @@ func (ls *letters) note(kind string, n int32, key string, targets []int64, repai
 	var h headers
 	h.add(headerKind, kind)
 	h.add(headerRepaired, string(repaired))
-	r := &kgo.Record{Topic: ls.name, Value: appendOffsets(nil, targets), Headers: h}
+	r := &kgo.Record{Topic: ls.name, Value: encodeOffsets(targets), Headers: h}
 	if key != "" {
 		r.Key = []byte(key)
 	}

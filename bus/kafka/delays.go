@@ -20,6 +20,7 @@ type dueSlot struct {
 	n  uint64
 }
 
+//nolint:recvcheck // as container/heap wants it
 type dueHeap []dueSlot
 
 func (h dueHeap) Len() int           { return len(h) }

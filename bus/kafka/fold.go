@@ -40,18 +40,20 @@ type command struct {
 
 func newFold(ownersOnly bool) fold {
 	return fold{
-		ownersOnly: ownersOnly, live: make(map[int64]*letter), keys: make(map[string][]int64), origins: make(map[event.Position]int64), commands: make(map[int64]*command), next: -1,
+		ownersOnly: ownersOnly, next: -1,
+		live: make(map[int64]*letter), keys: make(map[string][]int64), origins: make(map[event.Position]int64),
+		commands: make(map[int64]*command),
 	}
 }
 
-// apply folds a record. It returns the redrive that it asks for, if it does.
-func (f *fold) apply(r *kgo.Record) *command {
+// apply folds a record.
+func (f *fold) apply(r *kgo.Record) {
 	if r.Offset < f.next {
-		return nil
+		return
 	}
 	f.next = r.Offset + 1
 	if r.Attrs.IsControl() {
-		return nil
+		return
 	}
 	switch kind := header(r, headerKind); kind {
 	case kindDead, kindParked:
@@ -59,14 +61,11 @@ func (f *fold) apply(r *kgo.Record) *command {
 	case kindDiscard:
 		f.remove(targetsOf(r))
 	case kindRedrive:
-		c := &command{offset: r.Offset, key: string(r.Key), targets: targetsOf(r), repaired: []byte(header(r, headerRepaired))}
-		f.begin(c)
-		return c
+		f.begin(&command{offset: r.Offset, key: string(r.Key), targets: targetsOf(r), repaired: []byte(header(r, headerRepaired))})
 	case kindDone:
 		delete(f.commands, headerNumber(r, headerCommand))
 		f.remove(targetsOf(r))
 	}
-	return nil
 }
 
 func letterOf(r *kgo.Record) *letter {
@@ -146,13 +145,13 @@ func union(a, b []int64) []int64 {
 	return slices.Compact(all)
 }
 
-// front returns the id of the event that a key is parked behind.
-func (f *fold) front(key string) (id string, parked bool) {
+// front returns the id of the event that a key is parked behind, "" when it isn't.
+func (f *fold) front(key string) string {
 	offsets := f.keys[key]
-	if key == "" || len(offsets) == 0 {
-		return "", false
+	if len(offsets) == 0 {
+		return ""
 	}
-	return f.live[offsets[0]].id, true
+	return f.live[offsets[0]].id
 }
 
 // holds reports whether the event at a position stands behind its parked key already:

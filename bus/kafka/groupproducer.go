@@ -28,10 +28,14 @@ func (ch *Channel) ProduceTo(ctx context.Context, group, topic string, m event.M
 		return err
 	}
 	p := &producer{ch: ch, cl: cl, topic: redriveTopic(topic, group), limit: limit}
-	_, err = p.produce(ctx, events, func(r *kgo.Record) {
+	b, err := p.produce(events, func(r *kgo.Record) {
 		h := headers(r.Headers)
 		h.mark(m)
 		r.Headers = h
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	b.send(ctx, cl)
+	return b.wait(ctx)
 }

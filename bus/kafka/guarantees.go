@@ -20,11 +20,8 @@ func (ch *Channel) Guarantees(ctx context.Context, topic, group string) (event.G
 		MaxBytes: defaultMaxMessage, MaxDelay: ch.cfg.MaxDelay, Lease: ch.cfg.SessionTimeout,
 	}
 	configs, err := configsOf(ctx, adm, topic)
-	switch {
-	case err != nil && !denied(err) && !unknown(err):
+	if err != nil && !denied(err) && !unknown(err) {
 		return event.Guarantees{}, err
-	case err != nil:
-		return g, nil
 	}
 	g.MaxBytes = number(configs["max.message.bytes"], defaultMaxMessage)
 	if ms := number(configs["retention.ms"], -1); ms > 0 {

@@ -57,7 +57,10 @@ func harness(cfg func(t testing.TB) kafka.Config) channeltest.Harness {
 		return cfgs[ch]
 	}
 	return channeltest.Harness{
-		Open: func(t testing.TB) event.Channel { return open(cfg(t)) },
+		Open: func(tb testing.TB) event.Channel {
+			tb.Helper()
+			return open(cfg(tb))
+		},
 		Declared: &channeltest.Declaration{
 			Guarantees: event.Guarantees{
 				Channel: "kafka", OrderPerKey: true, Durable: true, History: true, MaxBytes: 1048588, MaxDelay: 15 * time.Minute,
@@ -70,22 +73,24 @@ func harness(cfg func(t testing.TB) kafka.Config) channeltest.Harness {
 		Ephemeral:      true,
 		Crash:          func(c event.Consumer) { cs.of(c).Crash(c) },
 		CrashAfterDead: func(c event.Consumer) { cs.of(c).CrashAfterDead(c) },
-		Reopen: func(t testing.TB, ch event.Channel) event.Channel {
-			ctx, cancel := context.WithCancel(t.Context())
+		Reopen: func(tb testing.TB, ch event.Channel) event.Channel {
+			tb.Helper()
+			ctx, cancel := context.WithCancel(tb.Context())
 			cancel()
 			_ = ch.Close(ctx)
 			return open(of(ch))
 		},
-		PutRaw: func(t testing.TB, ch event.Channel, topic string, raw []byte) {
+		PutRaw: func(tb testing.TB, ch event.Channel, topic string, raw []byte) {
+			tb.Helper()
 			cfg := of(ch)
 			opts := []kgo.Opt{kgo.SeedBrokers(cfg.Brokers...)}
 			if cfg.Dialer != nil {
 				opts = append(opts, kgo.Dialer(cfg.Dialer))
 			}
 			cl, err := kgo.NewClient(opts...)
-			require.NoError(t, err)
+			require.NoError(tb, err)
 			defer cl.Close()
-			require.NoError(t, cl.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Value: raw}).FirstErr())
+			require.NoError(tb, cl.ProduceSync(tb.Context(), &kgo.Record{Topic: topic, Value: raw}).FirstErr())
 		},
 	}
 }

@@ -86,8 +86,8 @@ func (c *consumer) owns(s *session) bool {
 
 // cutOff gives up what the member has.
 func (s *session) cutOff() {
-	s.c.tell(fmt.Errorf("kafka: group %q: no answer from the coordinator in the session timeout of %v: what is in hand may be another member's: %w",
-		s.c.sub.Group, s.beat.limit, event.ErrLeaseLost))
+	s.c.tell(fmt.Errorf("kafka: group %q: no answer from its coordinator in %v, the session timeout: "+
+		"what is in hand may be another member's: %w", s.c.sub.Group, s.beat.limit, event.ErrLeaseLost))
 	s.c.lose(s.c.all(s))
 	s.shut()
 }

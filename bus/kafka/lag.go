@@ -140,8 +140,8 @@ func (ch *Channel) oldest(ctx context.Context, topic string, of map[int32]open) 
 	}
 	found := 0
 	err = ch.scan(ctx, topic, left, func(r *kgo.Record) bool {
-		o, open := left[r.Partition]
-		if !open || r.Offset >= o.to || of[r.Partition].p.has(r.Offset) {
+		s, wanted := left[r.Partition]
+		if o := of[r.Partition]; !wanted || r.Offset >= s.to || o.p.has(r.Offset) {
 			return true
 		}
 		at := r.Timestamp
@@ -161,7 +161,8 @@ func (ch *Channel) oldest(ctx context.Context, topic string, of map[int32]open) 
 	return first, err
 }
 
-func (p progress) has(offset int64) bool {
+// has reports whether a record is settled.
+func (p *progress) has(offset int64) bool {
 	for _, s := range p.settled {
 		if offset >= s.from && offset < s.to {
 			return true

@@ -180,18 +180,9 @@ func readLetter(r *kgo.Record, topic, group string) event.DeadLetter {
 	return d
 }
 
-// keyOf returns the key of a record in a group's own topic as leat knows it.
-func keyOf(r *kgo.Record) string {
-	e, err := decode(r)
-	if err != nil {
-		return ""
-	}
-	return e.Key()
-}
-
-// appendOffsets and offsetsIn write down the offsets that a record of the dead-letter
+// encodeOffsets and offsetsIn write down the offsets that a record of the dead-letter
 // topic is about.
-func appendOffsets(b []byte, offsets []int64) []byte {
+func encodeOffsets(offsets []int64) (b []byte) {
 	last := int64(0)
 	for _, o := range offsets {
 		b, last = binary.AppendVarint(b, o-last), o

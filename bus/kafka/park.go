@@ -10,24 +10,47 @@ import (
 	"github.com/leat-go/leat/event"
 )
 
-// move is an event of a parked key on its way behind that.
+// move is an event on its way to another topic: behind the parked key that it has, or
+// to the redrive topic.
 type move struct {
-	l   *lane
-	n   uint64
-	key string
-	rec *kgo.Record
+	l      *lane
+	n      uint64
+	behind bool
+	key    string
+	rec    *kgo.Record
 }
 
 // leave lets an event of a parked key go behind it. The consumer is locked.
 func (l *lane) leave(n uint64) move {
 	s := l.at(n)
 	key := s.event.Key()
-	front, _ := l.t.keys.front(key)
+	front := l.t.keys.front(key)
 	l.set(n, leaving)
 	l.t.keys.moving[key]++
-	return move{l, n, key, l.newLetter(s, kindParked, event.Cause{
+	return move{l, n, true, key, l.newLetter(s, kindParked, event.Cause{
 		Code: event.CodeParkedBehind, Text: "behind " + front,
 	})}
+}
+
+// postpone lets the delayed events of a lane that is filling up wait in the redrive
+// topic, so that others get through. The consumer is locked.
+func (l *lane) postpone(moves []move) []move {
+	if l.count[delayed] == 0 {
+		return moves
+	}
+	l.each(func(n uint64, s *slot) {
+		if s.state != delayed || time.Until(s.event.NotBefore()) < time.Second {
+			return
+		}
+		l.set(n, leaving)
+		h := own(s.rec)
+		h.mark(s.mark)
+		h.origin(s.origin)
+		r := &kgo.Record{Topic: l.t.again.topic, Key: s.rec.Key, Value: s.rec.Value, Headers: h}
+		to(r, l.partition)
+		moves = append(moves, move{l: l, n: n, key: s.event.Key(), rec: r})
+	})
+	return moves
 }
 
 // moveAll sends events behind their parked keys. It doesn't wait: the records of a
@@ -45,7 +68,7 @@ func (s *session) move(m move) {
 	}
 	cl.Produce(context.Background(), m.rec, func(r *kgo.Record, err error) {
 		if err != nil {
-			s.c.tell(fmt.Errorf("kafka: group %q: an event of a parked key can't go behind it: %w", s.c.sub.Group, err))
+			s.c.tell(fmt.Errorf("kafka: group %q: an event can't go to topic %q: %w", s.c.sub.Group, r.Topic, err))
 			time.AfterFunc(time.Second, func() { s.moveAgain(m) })
 			return
 		}
@@ -64,7 +87,7 @@ func (s *session) moveAgain(m move) {
 	s.move(m)
 }
 
-// moved notes that an event stands behind its parked key.
+// moved notes that an event is where it was sent.
 func (s *session) moved(m move, offset int64) {
 	c := s.c
 	c.mu.Lock()
@@ -73,11 +96,15 @@ func (s *session) moved(m move, offset int64) {
 	if t.ended {
 		return
 	}
-	if t.keys.moving[m.key]--; t.keys.moving[m.key] == 0 {
-		delete(t.keys.moving, m.key)
-	}
 	sl := m.l.slot(m.n)
+	if m.behind {
+		t.keys.arrived(m.key)
+	}
 	if sl == nil || sl.state != leaving {
+		return
+	}
+	if !m.behind {
+		s.settle(m.l, m.n)
 		return
 	}
 	t.keys.add(&letter{offset: offset, key: m.key, id: sl.event.ID(), origin: sl.origin, parked: true})

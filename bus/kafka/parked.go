@@ -32,6 +32,13 @@ func (k *parkedKeys) parked(key string) bool {
 	return key != "" && len(k.keys[key]) > 0 && !k.released[key]
 }
 
+// arrived notes that an event stands behind its key.
+func (k *parkedKeys) arrived(key string) {
+	if k.moving[key]--; k.moving[key] == 0 {
+		delete(k.moving, key)
+	}
+}
+
 // see takes a record of the dead-letter topic in.
 func (k *parkedKeys) see(r *kgo.Record) {
 	if r.Offset < k.next {

@@ -45,28 +45,30 @@ var _ event.PositionProducer = (*producer)(nil)
 
 // Produce implements [event.Producer].
 func (p *producer) Produce(ctx context.Context, events ...event.Event) error {
-	_, err := p.produce(ctx, events, nil)
-	return err
+	b, err := p.produce(events, nil)
+	if err != nil {
+		return err
+	}
+	b.send(ctx, p.cl)
+	return b.wait(ctx)
 }
 
 // ProduceAt implements [event.PositionProducer]. The position of an event that was
 // not accepted is not valid.
 func (p *producer) ProduceAt(ctx context.Context, events ...event.Event) ([]event.Position, error) {
-	b, err := p.produce(ctx, events, nil)
-	if b == nil {
+	b, err := p.produce(events, nil)
+	if err != nil {
 		return nil, err
 	}
+	b.send(ctx, p.cl)
+	err = b.wait(ctx)
 	return b.positions(), err
 }
 
-// produce appends events and waits for the brokers' answers. prepare, if any, sees
-// each record before it goes.
-func (p *producer) produce(ctx context.Context, events []event.Event, prepare func(*kgo.Record)) (*batch, error) {
+// produce makes records of events. prepare, if any, sees each before it goes.
+func (p *producer) produce(events []event.Event, prepare func(*kgo.Record)) (*batch, error) {
 	if p.ch.isClosed() {
 		return nil, event.ErrClosed
-	}
-	if len(events) == 0 {
-		return nil, nil
 	}
 	b := newBatch(p.ch, events)
 	for i := range events {
@@ -80,8 +82,7 @@ func (p *producer) produce(ctx context.Context, events []event.Event, prepare fu
 			prepare(r)
 		}
 	}
-	b.send(ctx, p.cl)
-	return b, b.wait(ctx)
+	return b, nil
 }
 
 func (p *producer) encode(r *kgo.Record, e event.Event) error {
@@ -126,6 +127,9 @@ func newBatch(ch *Channel, events []event.Event) *batch {
 	b := &batch{ch: ch, events: events, items: make([]item, len(events)), done: make(chan struct{}), left: len(events)}
 	for i := range b.items {
 		b.items[i].b, b.items[i].index = b, i
+	}
+	if len(events) == 0 {
+		close(b.done)
 	}
 	return b
 }
@@ -237,7 +241,7 @@ func (it *item) settle(r *kgo.Record, err error) {
 		b.answer(it.index, nil)
 		return
 	}
-	err, maybe := judge(r.Topic, err)
+	maybe, err := judge(r.Topic, err)
 	b.answer(it.index, &event.ProduceFailure{Err: err, Maybe: maybe})
 }
 
@@ -298,8 +302,9 @@ var refusals = []error{
 	kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism, kerr.UnknownTopicOrPartition,
 }
 
-// judge says what an error of the client means.
-func judge(topic string, err error) (told error, maybe bool) {
+// judge says what an error of the client means, and whether the event may have been
+// written all the same.
+func judge(topic string, err error) (maybe bool, told error) {
 	maybe = true
 	for _, r := range refusals {
 		if errors.Is(err, r) {
@@ -313,7 +318,7 @@ func judge(topic string, err error) (told error, maybe bool) {
 	case errors.Is(err, kgo.ErrClientClosed):
 		told = fmt.Errorf("kafka: produce on topic %q: %w", topic, event.ErrClosed)
 	}
-	return told, maybe
+	return maybe, told
 }
 
 func (ch *Channel) isClosed() bool {

@@ -35,7 +35,7 @@ const maxMetadata = 4096
 
 // encode returns at most max bytes; what finds no room is left out: first failures,
 // then what was settled far ahead.
-func (p progress) encode(base int64, limit int) string {
+func (p *progress) encode(base int64, limit int) string {
 	if len(p.settled) == 0 && len(p.failures) == 0 && p.delayed == 0 {
 		return ""
 	}
@@ -77,7 +77,7 @@ const (
 )
 
 // runs writes gap and length of each span.
-func (p progress) runs(base int64, room int) packing {
+func (p *progress) runs(base int64, room int) packing {
 	out := packing{kind: asRuns}
 	last := base
 	for _, s := range p.settled {
@@ -93,7 +93,7 @@ func (p progress) runs(base int64, room int) packing {
 }
 
 // bits writes a bit for each offset from the base on.
-func (p progress) bits(base int64, room int) packing {
+func (p *progress) bits(base int64, room int) packing {
 	out := packing{kind: asBits}
 	bits := int64(max(room-binary.MaxVarintLen16, 0)) * 8
 	for _, s := range p.settled {

@@ -146,34 +146,50 @@ func (ch *Channel) RemoveGroup(ctx context.Context, group string, topics ...stri
 		return err
 	}
 	adm := kadm.NewClient(cl)
-	for _, topic := range topics {
-		if err := checkGroup(group, topic); err != nil {
-			return err
-		}
-		infos, err := ch.Groups(ctx, topic)
-		if err != nil {
-			return err
-		}
-		if i := slices.IndexFunc(infos, func(g event.GroupInfo) bool { return g.Group == group }); i >= 0 && infos[i].Members > 0 {
-			return fmt.Errorf("kafka: group %q has %d members on topic %q", group, infos[i].Members, topic)
-		}
-	}
-	set := make(kadm.TopicsSet)
+	all := make(kadm.TopicsSet)
 	own := make([]string, 0, 2*len(topics))
 	for _, topic := range topics {
+		if err := ch.unused(ctx, group, topic); err != nil {
+			return err
+		}
 		n, err := partitionsOf(ctx, cl, topic)
 		if err != nil && !unknown(err) {
 			return err
 		}
-		for _, name := range []string{topic, deadTopic(topic, group), redriveTopic(topic, group)} {
-			for p := range int32(n) {
-				set.Add(name, p)
-			}
+		dead, redrive := deadTopic(topic, group), redriveTopic(topic, group)
+		for p := range int32(n) {
+			all.Add(topic, p)
+			all.Add(dead, p)
+			all.Add(redrive, p)
 		}
-		own = append(own, deadTopic(topic, group), redriveTopic(topic, group))
+		own = append(own, dead, redrive)
 	}
-	res, err := adm.DeleteOffsets(ctx, group, set)
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+	if err := forget(ctx, adm, group, all); err != nil {
+		return err
+	}
+	return deleteTopics(ctx, adm, own)
+}
+
+// unused returns an error when a group has members on a topic.
+func (ch *Channel) unused(ctx context.Context, group, topic string) error {
+	if err := checkGroup(group, topic); err != nil {
+		return err
+	}
+	infos, err := ch.Groups(ctx, topic)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(infos, func(g event.GroupInfo) bool { return g.Group == group })
+	if i >= 0 && infos[i].Members > 0 {
+		return fmt.Errorf("kafka: group %q has %d members on topic %q", group, infos[i].Members, topic)
+	}
+	return nil
+}
+
+// forget removes what a group has committed.
+func forget(ctx context.Context, adm *kadm.Client, group string, of kadm.TopicsSet) error {
+	res, err := adm.DeleteOffsets(ctx, group, of)
+	if err != nil && !unknown(err) {
 		return fmt.Errorf("kafka: removing group %q: %w", group, err)
 	}
 	for topic, ps := range res {
@@ -183,9 +199,14 @@ func (ch *Channel) RemoveGroup(ctx context.Context, group string, topics ...stri
 			}
 		}
 	}
-	gone, err := adm.DeleteTopics(ctx, own...)
+	return nil
+}
+
+// deleteTopics removes topics; those that aren't there are fine.
+func deleteTopics(ctx context.Context, adm *kadm.Client, topics []string) error {
+	gone, err := adm.DeleteTopics(ctx, topics...)
 	if err != nil {
-		return fmt.Errorf("kafka: removing the topics of group %q: %w", group, err)
+		return fmt.Errorf("kafka: removing topics: %w", err)
 	}
 	for _, t := range gone.Sorted() {
 		if t.Err != nil && !unknown(t.Err) {

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -64,7 +63,7 @@ func (s *session) revoked(ctx context.Context, _ *kgo.Client, lost map[string][]
 		return
 	}
 	s.side.remove(ts)
-	s.c.finish(ts)
+	s.c.finish(ctx, ts)
 	wait, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
 	if err := s.commit(wait, ts); err != nil {
@@ -114,7 +113,7 @@ func (c *consumer) lose(ts []*tenure) {
 
 // finish waits, up to the grace, until what tenures have in hand is settled. What
 // nobody runs soon is given up before: what is held, and what waits behind it.
-func (c *consumer) finish(ts []*tenure) {
+func (c *consumer) finish(ctx context.Context, ts []*tenure) {
 	var tokens []event.Token
 	c.mu.Lock()
 	for _, t := range ts {
@@ -129,7 +128,7 @@ func (c *consumer) finish(ts []*tenure) {
 	if closing {
 		grace = 0 // Close has waited before
 	}
-	wait, cancel := context.WithTimeout(context.Background(), grace)
+	wait, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
 	tokens = nil
 	c.mu.Lock()
@@ -216,8 +215,3 @@ func (t *tenure) giveUpHeld(tokens []event.Token) []event.Token {
 	t.c.change()
 	return tokens
 }
-
-// keepAliveCommits is how often the offsets of the group's own topics are committed
-// though nothing changed: brokers forget those of topics that a group isn't
-// subscribed to (offsets.retention.minutes, 7 days).
-const keepAliveCommits = 6 * time.Hour

@@ -134,7 +134,7 @@ func newDone(t *tenure, cmd *command, targets []int64, until int64) *kgo.Record 
 	h.add(headerKind, kindDone)
 	h.number(headerCommand, cmd.offset)
 	h.number(headerUntil, until)
-	r := &kgo.Record{Topic: deadTopic(t.topic, t.c.sub.Group), Key: []byte(cmd.key), Value: appendOffsets(nil, targets), Headers: h}
+	r := &kgo.Record{Topic: deadTopic(t.topic, t.c.sub.Group), Key: []byte(cmd.key), Value: encodeOffsets(targets), Headers: h}
 	to(r, t.n)
 	return r
 }
@@ -152,7 +152,7 @@ func (ch *Channel) write(ctx context.Context, rs ...*kgo.Record) error {
 	for _, r := range rs {
 		cl.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) {
 			if err != nil {
-				err, _ = judge(r.Topic, err)
+				_, err = judge(r.Topic, err)
 			}
 			answers <- err
 		})

@@ -90,7 +90,6 @@ func (s *session) consuming() []kgo.Opt {
 		kgo.ConsumerGroup(c.sub.Group),
 		kgo.ConsumeTopics(c.sub.Topics...),
 		kgo.DisableAutoCommit(),
-		kgo.RequireStableFetchOffsets(),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.SessionTimeout(timeout),
 		kgo.HeartbeatInterval(min(3*time.Second, timeout/4)),
@@ -121,7 +120,7 @@ func (s *session) run() {
 	var wg sync.WaitGroup
 	wg.Go(s.read)
 	if !s.c.sub.Ephemeral {
-		wg.Go(s.commits)
+		wg.Go(s.keepCommitted)
 		wg.Go(s.watch)
 		wg.Go(s.side.run)
 	}
@@ -177,7 +176,7 @@ func (s *session) tellErrors(fetches kgo.Fetches) {
 func (s *session) take(fetches kgo.Fetches) {
 	c := s.c
 	var moves []move
-	pause := make(map[string][]int32)
+	var full []*lane
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		if len(p.Records) == 0 {
 			return
@@ -200,15 +199,15 @@ func (s *session) take(fetches kgo.Fetches) {
 		for i, r := range p.Records {
 			moves = t.main.enter(r, slots[i], moves)
 		}
-		if !t.main.paused && t.main.open() >= most {
-			t.main.paused = true
-			pause[p.Topic] = append(pause[p.Topic], p.Partition)
+		if t.main.open() >= resume {
+			moves = t.main.postpone(moves)
+		}
+		if t.main.fill() {
+			full = append(full, &t.main)
 		}
 		t.offer()
 	})
-	if len(pause) > 0 {
-		s.cl.PauseFetchPartitions(pause)
-	}
+	s.pause(full)
 	s.moveAll(moves)
 	s.soil()
 }
@@ -233,8 +232,24 @@ func (l *lane) enter(r *kgo.Record, s slot, moves []move) []move {
 	return moves
 }
 
-// settledSome resumes what was paused. The consumer is locked; what is returned is for
-// the client.
+// pause reads no further where too much is open.
+func (s *session) pause(full []*lane) {
+	for _, l := range full {
+		s.clientOf(l).PauseFetchPartitions(map[string][]int32{l.topic: {l.partition}})
+	}
+}
+
+// fill reports whether the lane is to be paused. The consumer is locked.
+func (l *lane) fill() bool {
+	if l.paused || l.open() < most {
+		return false
+	}
+	l.paused = true
+	return true
+}
+
+// settledSome reports whether the lane, which was paused, is to be read again. The
+// consumer is locked.
 func (l *lane) settledSome() bool {
 	if !l.paused || l.open() > resume {
 		return false
@@ -282,7 +297,7 @@ func (s *session) leave(ctx context.Context) error {
 		err = s.commit(wait, nil)
 		_ = s.cl.LeaveGroupContext(wait)
 	}
-	s.shut()
+	s.shut() //nolint:contextcheck // whatever became of ctx
 	return err
 }
 

@@ -48,13 +48,11 @@ func (c *consumer) Settle(ctx context.Context, ss []event.Settlement) error {
 	resume := c.resumable()
 	c.change()
 	c.mu.Unlock()
-	if len(resume) > 0 {
-		s.cl.ResumeFetchPartitions(resume)
-	}
+	s.resume(resume)
 	signal(c.wake) // there may be room in hand
 	s.soil()
 	c.tellLost(lost)
-	s.moveAll(moves)
+	s.moveAll(moves) //nolint:contextcheck // they go on when the call is over
 	if refused != nil {
 		return &event.SettleError{Failed: refused}
 	}
@@ -107,8 +105,14 @@ func (s *session) settle(l *lane, n uint64) {
 	s.c.change()
 	s.soil()
 	if l.settledSome() {
-		ps := map[string][]int32{l.topic: {l.partition}}
-		go s.clientOf(l).ResumeFetchPartitions(ps)
+		go s.resume([]*lane{l})
+	}
+}
+
+// resume reads on where too much was open.
+func (s *session) resume(ls []*lane) {
+	for _, l := range ls {
+		s.clientOf(l).ResumeFetchPartitions(map[string][]int32{l.topic: {l.partition}})
 	}
 }
 
@@ -119,18 +123,16 @@ func (s *session) clientOf(l *lane) *kgo.Client {
 	return s.cl
 }
 
-// resumable returns the partitions that are read again. The consumer is locked.
-func (c *consumer) resumable() map[string][]int32 {
-	var out map[string][]int32
+// resumable returns the lanes that are read again. The consumer is locked.
+func (c *consumer) resumable() (ls []*lane) {
 	for _, t := range c.tenures {
-		if t.main.settledSome() {
-			if out == nil {
-				out = make(map[string][]int32)
+		for _, l := range [...]*lane{&t.main, &t.again} {
+			if l.settledSome() {
+				ls = append(ls, l)
 			}
-			out[t.topic] = append(out[t.topic], t.n)
 		}
 	}
-	return out
+	return ls
 }
 
 // bury writes the dead letters of a call and waits until they are durable. A letter
@@ -144,7 +146,7 @@ func (c *consumer) bury(ctx context.Context, ss []event.Settlement) error {
 		if ss[i].Kind != event.SettleDead && ss[i].Kind != event.SettlePark {
 			continue
 		}
-		w, err := c.write(&ss[i])
+		w, err := c.write(ctx, &ss[i])
 		if err != nil {
 			return err
 		}
@@ -162,8 +164,9 @@ func (c *consumer) bury(ctx context.Context, ss []event.Settlement) error {
 	return nil
 }
 
-// write begins to write a dead letter, or returns the write that has begun.
-func (c *consumer) write(e *event.Settlement) (*letterWrite, error) {
+// write begins to write a dead letter, or returns the write that has begun; none for
+// a stale token.
+func (c *consumer) write(ctx context.Context, e *event.Settlement) (w *letterWrite, err error) {
 	cl, err := c.ch.use()
 	if err != nil {
 		return nil, err
@@ -171,11 +174,11 @@ func (c *consumer) write(e *event.Settlement) (*letterWrite, error) {
 	c.mu.Lock()
 	l, _, s := c.find(e.Token)
 	if s == nil || s.letter != nil {
-		defer c.mu.Unlock()
-		if s == nil {
-			return nil, nil // refused later
+		if s != nil {
+			w = s.letter
 		}
-		return s.letter, nil
+		c.mu.Unlock()
+		return w, nil
 	}
 	kind := kindDead
 	if key := s.event.Key(); key != "" && (e.Kind == event.SettlePark || l.t.keys.parked(key)) {
@@ -185,13 +188,13 @@ func (c *consumer) write(e *event.Settlement) (*letterWrite, error) {
 	if e.Cause != nil {
 		cause = *e.Cause
 	}
-	w := &letterWrite{done: make(chan struct{})}
+	w = &letterWrite{done: make(chan struct{})}
 	s.letter = w
 	rec := l.newLetter(s, kind, cause)
 	c.mu.Unlock()
-	cl.Produce(context.WithoutCancel(context.Background()), rec, func(r *kgo.Record, err error) {
+	cl.Produce(context.WithoutCancel(ctx), rec, func(r *kgo.Record, err error) {
 		if err != nil {
-			w.err, _ = judge(r.Topic, err)
+			_, w.err = judge(r.Topic, err)
 		}
 		w.offset = r.Offset
 		close(w.done)

@@ -163,6 +163,7 @@ func (t *tenure) settleIn() (moves []move) {
 func (d *side) take(fetches kgo.Fetches, work *sync.WaitGroup) {
 	c := d.s.c
 	var moves []move
+	var full []*lane
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		if len(p.Records) == 0 {
 			return
@@ -176,6 +177,9 @@ func (d *side) take(fetches kgo.Fetches, work *sync.WaitGroup) {
 		if !dead {
 			for _, r := range p.Records {
 				moves = t.again.enter(r, read(r, true), moves)
+			}
+			if t.again.fill() {
+				full = append(full, &t.again)
 			}
 			moves = append(moves, t.settleIn()...)
 			c.mu.Unlock()
@@ -191,6 +195,7 @@ func (d *side) take(fetches kgo.Fetches, work *sync.WaitGroup) {
 			work.Go(func() { d.s.carryOut(t, cmd) })
 		}
 	})
+	d.s.pause(full)
 	d.s.moveAll(moves)
 	d.s.soil()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -70,9 +71,7 @@ func (ch *Channel) create(ctx context.Context, adm *kadm.Client, spec event.Topi
 
 func with(m map[string]*string, key string, value *string) map[string]*string {
 	out := map[string]*string{key: value}
-	for k, v := range m {
-		out[k] = v
-	}
+	maps.Copy(out, m)
 	return out
 }
 

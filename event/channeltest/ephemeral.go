@@ -1,7 +1,6 @@
 package channeltest
 
 import (
-
 	"github.com/leat-go/leat/event"
 )
 
