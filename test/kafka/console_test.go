@@ -2,10 +2,12 @@ package kafka_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,6 +35,7 @@ func TestConsole(t *testing.T) {
 	t.Run("producer", c.producer)
 	t.Run("partitions", c.partitions)
 	t.Run("groups", c.groups)
+	t.Run("held", c.held)
 }
 
 // make makes a topic.
@@ -177,26 +180,59 @@ func (c cluster) partitions(t *testing.T) {
 	assert.Len(t, used, n)
 }
 
-// Kafka's tool for groups shows what is settled as the group's offset, its own topics
-// beside it, and can move it.
-func (c cluster) groups(t *testing.T) {
-	describe := func() map[string][]string { // by topic: partition, offset, end, lag
-		out, err := c.CLI("consumer.group.ConsumerGroupCommand", "--describe", "--group", "console.all")
-		require.NoError(t, err)
-		topics := make(map[string][]string)
-		for line := range strings.Lines(out) {
-			if f := strings.Fields(line); len(f) > 5 && f[0] == "console.all" {
-				topics[f[1]] = f[2:6]
-			}
+// describe returns what Kafka's tool says of a group, by topic: partition, offset, end
+// and lag of its only partition.
+func (c cluster) describe(t *testing.T, group string) map[string][]string {
+	t.Helper()
+	out, err := c.CLI("consumer.group.ConsumerGroupCommand", "--describe", "--group", group)
+	require.NoError(t, err)
+	topics := make(map[string][]string)
+	for line := range strings.Lines(out) {
+		if f := strings.Fields(line); len(f) > 5 && f[0] == group {
+			topics[f[1]] = f[2:6]
 		}
-		return topics
 	}
-	assert.Equal(t, []string{"0", "5", "5", "0"}, describe()["things"])
+	return topics
+}
 
+// Kafka's tool for groups shows the offset below which all is settled, that of the
+// group's own topics too, and can move a group.
+func (c cluster) groups(t *testing.T) {
+	assert.Equal(t, map[string][]string{
+		"things":                  {"0", "5", "5", "0"},
+		"things.console.all.dead": {"0", "2", "2", "0"}, // letters are no lag
+	}, c.describe(t, "console.all"))
 	out, err := c.CLI("consumer.group.ConsumerGroupCommand", "--group", "console.all", "--topic", "things", "--reset-offsets", "--to-offset", "2", "--execute")
 	require.NoError(t, err, out)
 	lag, err := c.channel.Lag(t.Context(), "things", "console.all")
 	require.NoError(t, err)
-	assert.Equal(t, 3, lag.Waiting)
-	assert.Equal(t, []string{"0", "2", "5", "3"}, describe()["things"])
+	assert.Equal(t, event.Lag{Waiting: 3, Dead: 2, OldestAge: lag.OldestAge}, lag)
+}
+
+// What waits for its retry holds the offset that Kafka's tools see, not the events
+// behind it, and not leat's lag.
+func (c cluster) held(t *testing.T) {
+	c.make(t, "held", 1)
+	b := bus.New(bus.Config{Channel: c.channel, App: "console", KeepChannel: true, Logger: slog.New(slog.DiscardHandler)})
+	var handled sync.WaitGroup
+	handled.Add(9)
+	bus.SubscribeRaw(b, "slow", nil, func(_ context.Context, e event.Event) error {
+		if e.ID() == "0" {
+			return event.RetryAfter(time.Hour, errors.New("not now"))
+		}
+		handled.Done()
+		return nil
+	}, bus.Topic("held"))
+	require.NoError(t, b.Start(t.Context()))
+	for i := range 10 {
+		e := event.Attributes{ID: strconv.Itoa(i), Source: "/s", Type: "t", Key: strconv.Itoa(i)}.Event()
+		require.NoError(t, b.Publish(t.Context(), e, bus.Topic("held")))
+	}
+	handled.Wait()
+	lags, err := b.Lag(t.Context())
+	require.NoError(t, err)
+	require.Len(t, lags, 1)
+	assert.LessOrEqual(t, lags[0].Lag.Unsettled(), 2, "one, and the last of the nine if it is not settled yet")
+	assert.Equal(t, []string{"0", "0", "10", "10"}, c.describe(t, "console.slow")["held"])
+	require.NoError(t, b.Shutdown(t.Context()))
 }

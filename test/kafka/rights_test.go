@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -15,9 +18,23 @@ import (
 	"github.com/leat-go/leat/internal/kafkatest"
 )
 
-type order struct{ ID string }
+type OrderPlaced struct{ ID string }
 
-func (order) EventTopic() string { return "orders" }
+type ParcelSent struct{ ID string }
+
+// script returns the commands of docs/kafka.md for one of Kafka's tools.
+func script(t *testing.T, tool string) (commands [][]string) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/kafka.md")
+	require.NoError(t, err)
+	for line := range strings.Lines(string(page)) {
+		if words := strings.Fields(line); len(words) > 0 && words[0] == tool {
+			commands = append(commands, words[1:])
+		}
+	}
+	require.NotEmpty(t, commands)
+	return commands
+}
 
 // The topics and rights that docs/kafka.md names are enough for an application that
 // may make no topics.
@@ -28,28 +45,43 @@ func TestRights(t *testing.T) {
 		out, err := c.CLI(class, args...)
 		require.NoError(t, err, out)
 	}
-	acl := func(args ...string) { run("AclCommand", append([]string{"--force", "--allow-principal", "User:limited"}, args...)...) }
+	acl := func(args ...string) {
+		run("AclCommand", append([]string{"--force", "--allow-principal", "User:limited"}, args...)...)
+	}
 	// what the user may do otherwise
 	acl("--remove", "--operation", "All", "--resource-pattern-type", "prefixed", "--topic", "limited-", "--group", "limited-", "--transactional-id", "limited-")
 
-	run("TopicCommand", "--create", "--topic", "orders", "--partitions", "3")
-	for _, own := range []string{"orders.shop.mailer.dead", "orders.shop.mailer.redrive"} {
-		run("TopicCommand", "--create", "--topic", own, "--partitions", "3",
-			"--config", "retention.ms=-1", "--config", "retention.bytes=-1", "--config", "cleanup.policy=delete", "--config", "max.message.bytes=1064972")
+	for _, words := range script(t, "kafka-topics.sh") {
+		run("TopicCommand", words...)
 	}
-	acl("--add", "--operation", "Read", "--operation", "Write", "--topic", "orders")
-	acl("--add", "--operation", "Read", "--operation", "Write", "--resource-pattern-type", "prefixed", "--topic", "orders.shop.")
-	acl("--add", "--operation", "Read", "--resource-pattern-type", "prefixed", "--group", "shop.")
+	for _, words := range script(t, "kafka-acls.sh") {
+		i := slices.Index(words, "User:shop")
+		require.Positive(t, i)
+		words[i] = "User:limited"
+		run("AclCommand", append(words, "--force")...)
+	}
+	// beyond the page's script: what who makes topics needs
+	acl("--add", "--operation", "Read", "--operation", "Write", "--operation", "Create", "--resource-pattern-type", "prefixed", "--topic", "parcel-sent")
 
 	user := c.Limited()
-	channel := kafka.New(kafka.Config{
+	cfg := kafka.Config{
 		Brokers: c.SASLBrokers(),
 		SASL:    scram.Auth{User: user.User, Pass: user.Password}.AsSha512Mechanism(), SASLWithoutTLS: true,
 		Topics: kafka.TopicDefaults{Never: true},
+	}
+	t.Run("topics that others made", func(t *testing.T) { repair(t, kafka.New(cfg)) })
+	t.Run("topics of one's own", func(t *testing.T) {
+		cfg.Topics.Never = false
+		deliver(t, kafka.New(cfg))
 	})
+}
+
+// repair publishes an event, fails to handle it, and drives it again.
+func repair(t *testing.T, channel *kafka.Channel) {
+	t.Helper()
 	b := bus.New(bus.Config{Channel: channel, App: "shop", Logger: slog.New(slog.DiscardHandler)})
 	broken, handled := true, 0
-	bus.Subscribe(b, "mailer", func(context.Context, order) error {
+	bus.Subscribe(b, "mailer", func(context.Context, OrderPlaced) error {
 		if broken {
 			return event.Permanent(errors.New("no"))
 		}
@@ -57,9 +89,9 @@ func TestRights(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, b.Start(t.Context()))
-	require.NoError(t, b.Publish(t.Context(), order{"1"}, bus.Key("k")))
+	require.NoError(t, b.Publish(t.Context(), OrderPlaced{"1"}, bus.Key("k")))
 	require.NoError(t, channel.Quiet(t.Context(), "shop.mailer"))
-	lag, err := channel.Lag(t.Context(), "orders", "shop.mailer")
+	lag, err := channel.Lag(t.Context(), "order-placed", "shop.mailer")
 	require.NoError(t, err)
 	require.Equal(t, event.Lag{Dead: 1}, lag)
 	broken = false
@@ -67,6 +99,21 @@ func TestRights(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, b.Redrive(t.Context(), dead))
 	}
+	require.NoError(t, b.Drain(t.Context()))
+	require.Equal(t, 1, handled)
+}
+
+// deliver makes what an event needs to be handled.
+func deliver(t *testing.T, channel *kafka.Channel) {
+	t.Helper()
+	b := bus.New(bus.Config{Channel: channel, App: "shop"})
+	handled := 0
+	bus.Subscribe(b, "mailer", func(context.Context, ParcelSent) error {
+		handled++
+		return nil
+	})
+	require.NoError(t, b.Start(t.Context()))
+	require.NoError(t, b.Publish(t.Context(), ParcelSent{"1"}))
 	require.NoError(t, b.Drain(t.Context()))
 	require.Equal(t, 1, handled)
 }
