@@ -147,6 +147,7 @@ func TestKafkaFromLeatToSDK(t *testing.T) {
 	events := past(leatEvents())
 	base := events["minimal"]
 	events["no data"] = base.WithKey("k")
+	events["empty data"] = base.WithData("text/plain", []byte{})
 	events["unicode"] = base.WithKey("schlüssel-ключ-🔑").WithSubject("größe/größer ☃").WithExtension("note", "λόγος 50 % \"quoted\"").WithData("text/plain; charset=utf-8", []byte("grüße мир"))
 	events["nanoseconds"] = base.WithTime(time.Date(2020, 2, 29, 23, 59, 59, 999999999, time.UTC))
 	events["large"] = base.WithKey(strings.Repeat("k", 1000)).WithData("text/plain", []byte(strings.Repeat("large ", 100_000)))
