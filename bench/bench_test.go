@@ -23,6 +23,11 @@ func measure(b *testing.B, side bench.Side) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	if stream.Prepare != nil {
+		if err := stream.Prepare(b.N); err != nil {
+			b.Fatal(err)
+		}
+	}
 	b.ResetTimer()
 	if err := stream.Run(b.N); err != nil {
 		b.Fatal(err)

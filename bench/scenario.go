@@ -1,6 +1,10 @@
 package bench
 
-import "github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
+import (
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
+)
 
 // Scenario is one kind of work, done by several sides.
 type Scenario struct {
@@ -32,13 +36,17 @@ type Stream struct {
 	// Run sends n events and returns when all are handled and settled. Its error says
 	// how many were not.
 	Run func(n int) error
+	// Prepare does what is not measured before a Run of n events; nil: nothing.
+	Prepare func(n int) error
+	// Measured returns how long the last Run took, as far as it counts; nil: all of it.
+	Measured func() time.Duration
 	// Close ends the stream and its goroutines.
 	Close func() error
 }
 
-// Scenarios returns all of them.
+// Scenarios returns all of them, those on Kafka where LEAT_KAFKA names brokers.
 func Scenarios() []Scenario {
-	return []Scenario{
+	return append([]Scenario{
 		raw("raw", "256 bytes, one event per publish, one producer, one group, one worker",
 			Load{}, 1.3, 9),
 		typed(1.3, 2),
@@ -57,7 +65,7 @@ func Scenarios() []Scenario {
 		raw("retry", "as raw; the handler fails once for each event and is run again at once",
 			Load{Retry: true}, 0, 0),
 		insert(3),
-	}
+	}, KafkaScenarios()...)
 }
 
 // insert is the scenario of a handler that costs something for each call and little

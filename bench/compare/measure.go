@@ -35,7 +35,10 @@ func (s *samples) add(side bench.Side, events int) error {
 	if err != nil {
 		return err
 	}
-	if err := stream.Run(max(events/10, 1)); err != nil {
+	if err := warmUp(stream, max(events/10, 1)); err != nil {
+		return errors.Join(err, stream.Close())
+	}
+	if err := prepare(stream, events); err != nil {
 		return errors.Join(err, stream.Close())
 	}
 	var before, after runtime.MemStats
@@ -44,8 +47,26 @@ func (s *samples) add(side bench.Side, events int) error {
 	start := time.Now()
 	err = stream.Run(events)
 	took := time.Since(start)
+	if stream.Measured != nil {
+		took = stream.Measured()
+	}
 	runtime.ReadMemStats(&after)
 	s.seconds = append(s.seconds, took.Seconds())
 	s.allocs = append(s.allocs, float64(after.Mallocs-before.Mallocs)/float64(events))
 	return errors.Join(err, stream.Close())
+}
+
+func prepare(s *bench.Stream, events int) error {
+	if s.Prepare == nil {
+		return nil
+	}
+	return s.Prepare(events)
+}
+
+// warmUp runs a stream once.
+func warmUp(s *bench.Stream, events int) error {
+	if err := prepare(s, events); err != nil {
+		return err
+	}
+	return s.Run(events)
 }

@@ -31,6 +31,8 @@ type Channel struct {
 	limits        sync.Map     // topic -> int: its largest event
 	metadataLimit atomic.Int64 // bytes beside a committed offset that the brokers take
 
+	shutting sync.WaitGroup // sessions whose clients are being closed
+
 	onDial func(c *consumer, d dialFunc) dialFunc // tests cut consumers off; else nil
 }
 
@@ -131,8 +133,23 @@ func (ch *Channel) Close(ctx context.Context) error {
 	}
 	err := cl.Flush(ctx)
 	cl.Close()
+	ch.shut(ctx)
 	if err != nil {
 		return fmt.Errorf("kafka: closing before the brokers answered for all events: %w", errors.Join(err, ctx.Err()))
 	}
 	return nil
+}
+
+// shut waits until all clients are closed, or ctx ends: where the network is dead that
+// takes as long as it takes to open a connection.
+func (ch *Channel) shut(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		ch.shutting.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
 }

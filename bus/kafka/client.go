@@ -18,7 +18,7 @@ func (c Config) options() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...),
 		kgo.ClientID(c.ClientID),
-		kgo.Dialer(c.dial),
+		kgo.Dialer(bounded(c.dial)),
 		kgo.DisableClientMetrics(),
 		kgo.MetadataMinAge(250 * time.Millisecond), // how soon a new topic is seen
 	}
@@ -55,6 +55,16 @@ func (ch *Channel) producing() []kgo.Opt {
 // dialFunc opens a connection.
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
+// bounded bounds how long a connection may take to open: the client doesn't, and
+// can't be closed meanwhile.
+func bounded(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+		defer cancel()
+		return dial(ctx, network, address)
+	}
+}
+
 // dial opens a connection to a broker, encrypted if that is configured.
 func (c Config) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := c.Dialer(ctx, network, address)
@@ -74,8 +84,6 @@ func (c Config) dial(ctx context.Context, network, address string) (net.Conn, er
 		cfg.ServerName = host
 	}
 	secure := tls.Client(conn, cfg)
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("TLS with %s: %w", address, err)

@@ -16,10 +16,14 @@ import (
 // those of topics that a group isn't subscribed to (offsets.retention.minutes, 7 days).
 func (s *session) keepCommitted() {
 	every := s.c.ch.cfg.CommitInterval
-	again := time.NewTicker(remember)
+	again, tidy := time.NewTicker(remember), time.NewTicker(trimEvery)
 	defer again.Stop()
+	defer tidy.Stop()
 	for {
 		select {
+		case <-tidy.C:
+			s.trim(s.alive)
+			continue
 		case <-again.C:
 			s.soilOwn()
 		case <-s.dirty:
@@ -36,8 +40,10 @@ func (s *session) keepCommitted() {
 	}
 }
 
-// remember is how often what is unchanged is committed again.
-const remember = 6 * time.Hour
+const (
+	remember  = 6 * time.Hour    // how often what is unchanged is committed again
+	trimEvery = 10 * time.Minute // how often what is settled is removed from the redrive topic
+)
 
 // soilOwn lets the next commit be about all of the group's own topics.
 func (s *session) soilOwn() {
@@ -88,14 +94,19 @@ func (s *session) commit(ctx context.Context, ts []*tenure) error {
 		}
 	}
 	s.cl.CommitOffsetsSync(withMetadata, offsets, answered)
+	s.c.mu.Lock()
+	for p, m := range marks {
+		switch {
+		case failed != nil:
+			m.l.dirty = true // again, next time
+		case p.topic == m.l.topic:
+			m.l.committed = m.at
+		}
+	}
+	s.c.mu.Unlock()
 	if failed == nil {
 		return nil
 	}
-	s.c.mu.Lock()
-	for _, m := range marks {
-		m.l.dirty = true // again, next time
-	}
-	s.c.mu.Unlock()
 	return fmt.Errorf("kafka: group %q: committing: %w", s.c.sub.Group, failed)
 }
 

@@ -24,8 +24,8 @@ type Config struct {
 	// SASLWithoutTLS lets SASL run on an unencrypted connection, which shows passwords
 	// and events to the network. Without it such a configuration is refused.
 	SASLWithoutTLS bool
-	// Dialer opens connections; nil: a net.Dialer with a timeout of 10 s. TLS is added
-	// to what it returns.
+	// Dialer opens connections, in 10 s at most; nil: a net.Dialer. TLS is added to what
+	// it returns.
 	Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// Topics is how topics are made that don't exist.
@@ -97,7 +97,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.ClientID = "leat"
 	}
 	if c.Dialer == nil {
-		c.Dialer = (&net.Dialer{Timeout: dialTimeout}).DialContext
+		c.Dialer = new(net.Dialer).DialContext
 	}
 	c.SessionTimeout = or(c.SessionTimeout, defaultSession)
 	c.CommitInterval = or(c.CommitInterval, defaultCommit)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -39,12 +40,16 @@ func (ch *Channel) letters(ctx context.Context, topic, group string, which ...in
 			}
 		}
 	}
-	for n := range ls.of {
+	for n, s := range ls.of {
 		f := newFold(false)
+		f.aged = s.from
 		ls.folds[n] = &f
 	}
+	old := time.Now().Add(-keepDone)
 	err = ch.scan(ctx, ls.name, ls.of, func(r *kgo.Record) bool {
-		ls.folds[r.Partition].apply(r)
+		f := ls.folds[r.Partition]
+		f.apply(r)
+		f.age(r.Offset, r.Timestamp, old)
 		return true
 	})
 	return ls, err
@@ -159,6 +164,7 @@ func (ch *Channel) Redrive(ctx context.Context, d event.DeadLetter, repaired ...
 	if err != nil {
 		return err
 	}
+	ch.trim(ctx, ls)
 	return ch.write(ctx, ls.note(kindRedrive, n, l.key, []int64{l.offset}, text))
 }
 
@@ -214,6 +220,7 @@ func (ch *Channel) RedriveKey(ctx context.Context, topic, group, key string) (in
 			notes = append(notes, ls.note(kindRedrive, n, key, targets, nil))
 		}
 	}
+	ch.trim(ctx, ls)
 	if err := ch.write(ctx, notes...); err != nil {
 		return 0, err
 	}
@@ -230,5 +237,6 @@ func (ch *Channel) Discard(ctx context.Context, d event.DeadLetter) error {
 	if err != nil {
 		return err
 	}
+	ch.trim(ctx, ls)
 	return ch.write(ctx, ls.note(kindDiscard, n, l.key, []int64{l.offset}, nil))
 }

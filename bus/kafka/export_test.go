@@ -2,8 +2,8 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"net"
+	"os"
 	"sync"
 
 	"github.com/leat-go/leat/event"
@@ -15,10 +15,10 @@ type Cuts struct {
 	of map[*consumer]*network
 }
 
-// network is one that can fail.
+// network is one that can fail: then nothing gets through it, and nobody says so.
 type network struct {
 	mu    sync.Mutex
-	off   bool
+	off   chan struct{} // closed when it works again; nil: it works
 	conns []net.Conn
 }
 
@@ -41,6 +41,9 @@ func (x *Cuts) network(c *consumer) *network {
 // Crash cuts a consumer off for ever: no broker hears of it again.
 func (x *Cuts) Crash(c event.Consumer) { x.network(c.(*consumer)).cut() }
 
+// Mend ends a Crash: brokers can be reached again.
+func (x *Cuts) Mend(c event.Consumer) { x.network(c.(*consumer)).mend() }
+
 // CrashAfterDead cuts a consumer off when its next dead letter is durable, before the
 // event is settled.
 func (x *Cuts) CrashAfterDead(c event.Consumer) {
@@ -54,19 +57,27 @@ func (x *Cuts) Has(c event.Consumer) bool {
 	return x.of[c.(*consumer)] != nil
 }
 
-var errCut = errors.New("cut off by the test")
-
 func (n *network) wrap(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		n.mu.Lock()
+		off := n.off
+		n.mu.Unlock()
+		if off != nil {
+			select {
+			case <-off:
+			case <-ctx.Done():
+				return nil, &net.OpError{Op: "dial", Net: network, Err: os.ErrDeadlineExceeded}
+			}
+		}
 		conn, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		if n.off {
+		if n.off != nil {
 			_ = conn.Close()
-			return nil, errCut
+			return nil, &net.OpError{Op: "dial", Net: network, Err: os.ErrDeadlineExceeded}
 		}
 		n.conns = append(n.conns, conn)
 		return conn, nil
@@ -76,9 +87,24 @@ func (n *network) wrap(dial dialFunc) dialFunc {
 func (n *network) cut() {
 	n.mu.Lock()
 	conns := n.conns
-	n.off, n.conns = true, nil
+	if n.off == nil {
+		n.off = make(chan struct{})
+	}
+	n.conns = nil
 	n.mu.Unlock()
 	for _, c := range conns {
 		_ = c.Close()
 	}
 }
+
+func (n *network) mend() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.off != nil {
+		close(n.off)
+		n.off = nil
+	}
+}
+
+// Most is how many records of a partition a member has open at once.
+const Most = most

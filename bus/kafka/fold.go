@@ -19,6 +19,7 @@ type fold struct {
 	origins    map[event.Position]int64 // of these: where their events stand in the topic
 	commands   map[int64]*command       // redrives that are not done
 	next       int64                    // offset behind the last record that was folded
+	aged       int64                    // offset behind the last record that is old, and all before it are
 }
 
 // letter is one that nobody has removed.

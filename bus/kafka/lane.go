@@ -55,6 +55,9 @@ type lane struct {
 	ahead    []span // settled by an owner before us, above what was committed
 	failures map[int64]int32
 
+	committed int64 // what the broker has
+	trimmed   int64 // up to where it was removed
+
 	paused bool // by us: too much is open
 	dirty  bool // something to commit
 }

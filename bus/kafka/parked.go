@@ -29,7 +29,7 @@ func (k *parkedKeys) from(b bound) {
 
 // parked reports whether a key is parked.
 func (k *parkedKeys) parked(key string) bool {
-	return key != "" && len(k.keys[key]) > 0 && !k.released[key]
+	return len(k.keys) > 0 && key != "" && len(k.keys[key]) > 0 && !k.released[key]
 }
 
 // arrived notes that an event stands behind its key.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +26,8 @@ type session struct {
 	alive    context.Context // ends with the session
 	end      context.CancelFunc
 	dirty    chan struct{} // there is something to commit
+
+	scratch []slot // of read
 
 	begun      sync.Mutex // never held while something is waited for
 	beginnings map[partition]beginning
@@ -112,7 +115,7 @@ func (c *consumer) dialing() []kgo.Opt {
 	if c.ch.onDial == nil {
 		return nil
 	}
-	return []kgo.Opt{kgo.Dialer(c.ch.onDial(c, c.ch.cfg.dial))}
+	return []kgo.Opt{kgo.Dialer(bounded(c.ch.onDial(c, c.ch.cfg.dial)))}
 }
 
 // run works until the session ends.
@@ -181,12 +184,8 @@ func (s *session) take(fetches kgo.Fetches) {
 		if len(p.Records) == 0 {
 			return
 		}
-		slots := make([]slot, len(p.Records))
-		for i, r := range p.Records {
-			if !r.Attrs.IsControl() {
-				slots[i] = read(r, false)
-			}
-		}
+		slots := s.decode(p.Records)
+		defer clear(slots)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		t := c.owned[partition{p.Topic, p.Partition}]
@@ -210,6 +209,17 @@ func (s *session) take(fetches kgo.Fetches) {
 	s.pause(full)
 	s.moveAll(moves)
 	s.soil()
+}
+
+// decode makes slots of records, in memory that is used again.
+func (s *session) decode(rs []*kgo.Record) []slot {
+	s.scratch = slices.Grow(s.scratch[:0], len(rs))[:len(rs)]
+	for i, r := range rs {
+		if !r.Attrs.IsControl() {
+			s.scratch[i] = read(r, false)
+		}
+	}
+	return s.scratch
 }
 
 // enter opens a slot for a record, unless it is settled already.
@@ -297,21 +307,30 @@ func (s *session) leave(ctx context.Context) error {
 		err = s.commit(wait, nil)
 		_ = s.cl.LeaveGroupContext(wait)
 	}
-	s.shut() //nolint:contextcheck // whatever became of ctx
+	select {
+	case <-s.shut(): //nolint:contextcheck // whatever became of ctx
+	case <-wait.Done(): // the network is dead: the rest ends by itself
+	}
 	return err
 }
 
 // leaveTimeout bounds how long a member tries to commit and to say goodbye.
 const leaveTimeout = 5 * time.Second
 
-// shut closes what the session holds. The group learns of it by the session timeout
-// unless it was left before.
-func (s *session) shut() {
+// shut closes what the session holds, in the background, and returns a channel that is
+// closed when that is done: a client whose network is dead takes its time. The group
+// learns of it by the session timeout unless it was left before.
+func (s *session) shut() <-chan struct{} {
 	s.stopRead()
 	s.end()
-	ended, cancel := context.WithCancel(context.Background())
-	cancel()
-	_ = s.cl.LeaveGroupContext(ended) // or Close would wait for the coordinator
-	s.cl.CloseAllowingRebalance()
-	s.side.close()
+	done := make(chan struct{})
+	s.c.ch.shutting.Go(func() {
+		defer close(done)
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = s.cl.LeaveGroupContext(ended) // or Close would wait for the coordinator
+		s.cl.CloseAllowingRebalance()
+		s.side.close()
+	})
+	return done
 }

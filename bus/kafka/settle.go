@@ -112,7 +112,7 @@ func (s *session) settle(l *lane, n uint64) {
 // resume reads on where too much was open.
 func (s *session) resume(ls []*lane) {
 	for _, l := range ls {
-		s.clientOf(l).ResumeFetchPartitions(map[string][]int32{l.topic: {l.partition}})
+		l.t.s.clientOf(l).ResumeFetchPartitions(map[string][]int32{l.topic: {l.partition}})
 	}
 }
 
