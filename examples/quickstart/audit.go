@@ -24,6 +24,6 @@ func newAudit(b *bus.Bus) *audit {
 			a.order.see(info)
 		}
 		return nil
-	}, bus.Topic(topic), bus.Topic("notification"))
+	}, bus.Topic(topic), bus.Topic(notifications))
 	return a
 }

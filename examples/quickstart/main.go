@@ -9,9 +9,13 @@
 // One delivery is damaged on its way: it becomes a dead letter of the groups that
 // decode it, is repaired and driven again. The command leaves with 0 only if what
 // the groups counted is what stands in the file.
+//
+// It runs on the channel in memory, or with -channel kafka on brokers of Apache Kafka,
+// where it removes in the end what it has made.
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -22,33 +26,58 @@ import (
 	"time"
 
 	"github.com/leat-go/leat/bus"
-	"github.com/leat-go/leat/bus/memory"
 	"github.com/leat-go/leat/event"
 )
 
-const usage = `usage: go run ./examples/quickstart
+const usage = `usage: go run ./examples/quickstart [-channel memory|kafka] [-brokers host:port,...]
 
 Plays 329 real webhook deliveries of GitHub through a bus to three groups of
 handlers: a projection, a notifier that fails now and then, and an audit trail.
 Prints what happens, then what each group counted, and compares it with the file.
 
 It takes a few seconds and leaves with 0 only if all counts agree.
+
+  -channel  what the events go through: memory, the default, or kafka
+  -brokers  of Kafka; the default is $LEAT_KAFKA, else 127.0.0.1:9092
 `
 
-// timeout is how long everything may take.
-const timeout = 20 * time.Second
+// timeout is how long everything may take; cleaning up, a third of it besides.
+const timeout = 45 * time.Second
 
 func main() {
 	flag.Usage = func() { fmt.Fprint(flag.CommandLine.Output(), usage) }
+	name := flag.String("channel", "memory", "")
+	brokers := flag.String("brokers", cmp.Or(os.Getenv("LEAT_KAFKA"), "127.0.0.1:9092"), "")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	code := quickstart(ctx, memory.New(), os.Stdout, os.Stderr)
+	code := on(ctx, *name, *brokers, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
+}
+
+// on runs on the channel with a name and returns the exit code.
+func on(ctx context.Context, name, brokers string, out, errout io.Writer) int {
+	c, err := channel(name, brokers)
+	if err != nil {
+		fmt.Fprintln(errout, "quickstart:", err)
+		return 2
+	}
+	if name == "memory" {
+		return quickstart(ctx, c, out, errout)
+	}
+	fresh()
+	code := quickstart(ctx, c, out, errout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout/3)
+	defer cancel()
+	if err := cleanUp(ctx, brokers); err != nil {
+		fmt.Fprintln(errout, "quickstart: cleaning up:", err)
+		return 1
+	}
+	return code
 }
 
 // quickstart runs on a channel and returns the exit code.
@@ -69,7 +98,7 @@ func run(ctx context.Context, channel event.Channel, out io.Writer) (err error) 
 		return err
 	}
 	p := newProgress(out)
-	b := bus.New(bus.Config{Channel: channel, App: "quickstart", Hooks: []any{p}})
+	b := bus.New(bus.Config{Channel: channel, App: app, Hooks: []any{p}})
 	projection := newProjection(b)
 	notifier := newNotifier(b)
 	audit := newAudit(b)

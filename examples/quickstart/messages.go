@@ -1,7 +1,11 @@
 package main
 
-// topic is the one topic of all deliveries.
-const topic = "github"
+// The names that are the same in each run on the channel in memory, see fresh.
+var (
+	app           = "quickstart"
+	topic         = "github"       // of all deliveries
+	notifications = "notification" // of what the notifier has sent
+)
 
 // Repository is where something happened.
 type Repository struct {
@@ -55,12 +59,15 @@ func (PullRequest) EventType() string { return "pull_request" }
 // EventTopic puts the type on the topic of all deliveries.
 func (PullRequest) EventTopic() string { return topic }
 
-// Notification is our own: the notifier publishes it for what it has sent. Its type
-// and its topic are "notification".
+// Notification is our own: the notifier publishes it for what it has sent. Its type is
+// "notification".
 type Notification struct {
 	Repository string
 	Text       string
 }
+
+// EventTopic names the topic; without it the name would be that of the type.
+func (Notification) EventTopic() string { return notifications }
 
 // EventKey keeps the notifications of a repository in order.
 func (n Notification) EventKey() string { return n.Repository }

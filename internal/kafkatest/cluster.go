@@ -2,6 +2,7 @@ package kafkatest
 
 import (
 	"fmt"
+	"io"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -10,7 +11,7 @@ import (
 
 // A Cluster is a private Kafka for a test that breaks it. Its brokers count from 1,
 // like their node ids. Each is a broker and a controller: of three, one may be down.
-// All methods but CLI and those that only tell something fail the test when they
+// All methods but CLI, Pipe and those that only tell something fail the test when they
 // can't do what they are to do, so they belong into the test's own goroutine.
 type Cluster struct {
 	t      testing.TB
@@ -109,5 +110,12 @@ func (c *Cluster) do(command string, i int) {
 //
 //	c.CLI("TopicCommand", "--create", "--topic", "orders", "--partitions", "3")
 func (c *Cluster) CLI(class string, args ...string) (string, error) {
-	return c.script.run(append([]string{"cli", class}, args...)...)
+	return c.Pipe(nil, class, args...)
+}
+
+// Pipe is CLI with something to read for the tool.
+//
+//	c.Pipe(strings.NewReader("hello\n"), "ConsoleProducer", "--topic", "orders")
+func (c *Cluster) Pipe(stdin io.Reader, class string, args ...string) (string, error) {
+	return c.script.pipe(stdin, append([]string{"cli", class}, args...)...)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -25,12 +26,15 @@ type script struct {
 
 // run returns what the script wrote to its standard output. It works in a Cleanup
 // too, where the test's context has ended.
-func (s script) run(args ...string) (string, error) {
+func (s script) run(args ...string) (string, error) { return s.pipe(nil, args...) }
+
+// pipe is run with something to read for the script.
+func (s script) pipe(stdin io.Reader, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	cmd := s.command(ctx, args...)
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		return stdout.String(), fmt.Errorf("kafka %s: %w\n%s%s", args[0], err, &stdout, &stderr) // tools say what is wrong on either
 	}
