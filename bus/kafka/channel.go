@@ -47,7 +47,7 @@ func New(cfg Config) *Channel {
 
 func newChannel(cfg Config, base []kgo.Opt, err error) *Channel {
 	ch := &Channel{
-		cfg: cfg, err: err, base: base, doors: &doors{login: cfg.login()},
+		cfg: cfg, err: err, base: base, doors: &doors{login: cfg.login(), signsIn: cfg.SASL != nil, seeds: cfg.Brokers},
 		room:      semaphore.NewWeighted(cfg.MaxBuffered),
 		consumers: make(map[*consumer]struct{}),
 	}

@@ -49,7 +49,8 @@ const readAhead = 2048
 // unless they exist. The member joins while it is already there: which partitions it
 // gets, and when, the group decides.
 func (ch *Channel) Consumer(ctx context.Context, s event.Subscription) (_ event.Consumer, err error) {
-	defer func() { err = ch.doors.explain(err) }()
+	ctx, leave := ch.doors.enter(ctx)
+	defer func() { err = leave(err) }()
 	if _, err := ch.use(); err != nil {
 		return nil, err
 	}

@@ -29,7 +29,9 @@ func (e *trustError) Unwrap() error { return e.err }
 // trust on either side. The client goes on trying without an end; whoever waits for a
 // broker learns here that it is in vain.
 type doors struct {
-	login string // how we sign in
+	login   string // how we sign in
+	signsIn bool
+	seeds   []string
 
 	mu      sync.Mutex
 	refused map[string]refusal // by broker
@@ -57,7 +59,7 @@ func (d *door) OnBrokerConnect(b kgo.BrokerMetadata, _ time.Duration, conn net.C
 		d.all.opened(address)
 		return
 	}
-	if !refuses(conn != nil, err) {
+	if !refuses(conn != nil, d.all.signsIn, err) {
 		return
 	}
 	err = d.all.keep(address, err)
@@ -67,8 +69,9 @@ func (d *door) OnBrokerConnect(b kgo.BrokerMetadata, _ time.Duration, conn net.C
 }
 
 // refuses reports whether an error says that we are not wanted or that we don't trust
-// the other side; not one of a network that fails.
-func refuses(connected bool, err error) bool {
+// the other side; not one of a network that fails. Some brokers say nothing to a wrong
+// password and hang up.
+func refuses(connected, signsIn bool, err error) bool {
 	var (
 		untrusted *trustError
 		cert      *tls.CertificateVerificationError
@@ -78,6 +81,8 @@ func refuses(connected bool, err error) bool {
 	)
 	switch {
 	case errors.As(err, &untrusted), errors.As(err, &cert), errors.As(err, &noTLS), errors.As(err, &op) && op.Op == "remote error":
+		return true
+	case connected && signsIn && errors.Is(err, io.EOF):
 		return true
 	case !connected, errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return false
@@ -163,6 +168,27 @@ func (d *doors) wait(ctx context.Context, done <-chan struct{}) error {
 	}
 }
 
+// enter returns a context that ends when the brokers refuse us and go on to, and what
+// ends its use and makes a call's error say who refuses what.
+func (d *doors) enter(ctx context.Context) (context.Context, func(error) error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() {
+		if err := d.wait(ctx, done); err != nil {
+			cancel(err)
+		}
+	}()
+	return ctx, func(err error) error {
+		refused := context.Cause(ctx)
+		close(done)
+		cancel(nil)
+		if errors.Is(err, context.Canceled) && refused != nil {
+			return refused
+		}
+		return d.explain(err)
+	}
+}
+
 func isDone(done <-chan struct{}) bool {
 	select {
 	case <-done:
@@ -182,7 +208,7 @@ func (d *doors) explain(err error) error {
 	for address := range d.refused {
 		return fmt.Errorf("%w (broker %s, %s)", err, address, d.login)
 	}
-	return fmt.Errorf("%w (%s)", err, d.login)
+	return fmt.Errorf("%w (brokers %s, %s)", err, strings.Join(d.seeds, ", "), d.login)
 }
 
 // signIn reports whether an error comes from signing in, or from not doing so.

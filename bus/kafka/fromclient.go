@@ -86,6 +86,7 @@ func (c Config) overrides() []kgo.Opt {
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.MaxBufferedBytes(0),
 		kgo.GroupProtocol("consumer"),
+		kgo.DialTLSConfig(nil), // the client's own dialer has it
 	}
 	if c.ClientID != "" {
 		opts = append(opts, kgo.ClientID(c.ClientID))
@@ -149,8 +150,8 @@ func refuse(cl *kgo.Client, cfg Config) error {
 			no(r.name, r.why)
 		}
 	}
-	if t, _ := cl.OptValue(kgo.DialTLSConfig).(*tls.Config); t != nil && t.MinVersion != 0 && t.MinVersion < tls.VersionTLS12 {
-		no("DialTLSConfig", fmt.Sprintf("MinVersion is %s: at least TLS 1.2 is needed", tls.VersionName(t.MinVersion)))
+	if t, _ := cl.OptValue(kgo.DialTLSConfig).(*tls.Config); tooOld(t) != 0 {
+		no("DialTLSConfig", fmt.Sprintf("it allows %s, at least TLS 1.2 is needed", tls.VersionName(tooOld(t))))
 	}
 	return errors.Join(errs...)
 }

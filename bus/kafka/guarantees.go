@@ -11,7 +11,8 @@ import (
 // the configuration of the topic; where the brokers don't let us ask, MaxBytes is that
 // of a broker that nobody configured.
 func (ch *Channel) Guarantees(ctx context.Context, topic, group string) (_ event.Guarantees, err error) {
-	defer func() { err = ch.doors.explain(err) }()
+	ctx, leave := ch.doors.enter(ctx)
+	defer func() { err = leave(err) }()
 	adm, err := ch.admin()
 	if err != nil {
 		return event.Guarantees{}, err

@@ -16,12 +16,14 @@ import (
 
 // channels finds the cuts of a consumer's channel.
 type channels struct {
+	new func(kafka.Config) *kafka.Channel
+
 	mu  sync.Mutex
 	all []*kafka.Cuts
 }
 
 func (cs *channels) open(cfg kafka.Config) *kafka.Channel {
-	ch := kafka.New(cfg)
+	ch := cs.new(cfg)
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.all = append(cs.all, kafka.NewCuts(ch))
@@ -41,7 +43,12 @@ func (cs *channels) of(c event.Consumer) *kafka.Cuts {
 
 // harness tests the channels of a cluster.
 func harness(cfg func(t testing.TB) kafka.Config) channeltest.Harness {
-	cs := new(channels)
+	return harnessOf(kafka.New, cfg)
+}
+
+// harnessOf tests channels that are made otherwise.
+func harnessOf(newChannel func(kafka.Config) *kafka.Channel, cfg func(t testing.TB) kafka.Config) channeltest.Harness {
+	cs := &channels{new: newChannel}
 	var mu sync.Mutex
 	cfgs := make(map[event.Channel]kafka.Config)
 	open := func(cfg kafka.Config) event.Channel {

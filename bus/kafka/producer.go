@@ -16,7 +16,8 @@ import (
 // Producer implements [event.Channel]. The topic is made unless it exists. What it
 // returns is an [event.PositionProducer] too.
 func (ch *Channel) Producer(ctx context.Context, topic string) (_ event.Producer, err error) {
-	defer func() { err = ch.doors.explain(err) }()
+	ctx, leave := ch.doors.enter(ctx)
+	defer func() { err = leave(err) }()
 	cl, err := ch.use()
 	if err != nil {
 		return nil, err

@@ -18,7 +18,8 @@ var _ event.Provisioner = (*Channel)(nil)
 
 // EnsureTopic implements [event.Provisioner].
 func (ch *Channel) EnsureTopic(ctx context.Context, t event.TopicSpec) (err error) {
-	defer func() { err = ch.doors.explain(err) }()
+	ctx, leave := ch.doors.enter(ctx)
+	defer func() { err = leave(err) }()
 	if err := checkTopic(t.Name); err != nil {
 		return err
 	}
@@ -29,7 +30,8 @@ func (ch *Channel) EnsureTopic(ctx context.Context, t event.TopicSpec) (err erro
 // EnsureGroup implements [event.Provisioner]. It makes the topics and the group's own
 // ones, and commits where a new group starts, so that it exists from now on.
 func (ch *Channel) EnsureGroup(ctx context.Context, group string, from event.Start, topics ...string) (err error) {
-	defer func() { err = ch.doors.explain(err) }()
+	ctx, leave := ch.doors.enter(ctx)
+	defer func() { err = leave(err) }()
 	adm, err := ch.admin()
 	if err != nil {
 		return err
