@@ -19,7 +19,7 @@ func TestBubbleFromClient(t *testing.T) {
 	fromClient := func(cfg kafka.Config) *kafka.Channel {
 		cl, err := kgo.NewClient(
 			kgo.SeedBrokers(cfg.Brokers...), kgo.Dialer(cfg.Dialer),
-			kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.FetchMinBytes(1), kgo.MaxBufferedBytes(1<<20), // kept, and overridden
+			kgo.ProducerBatchCompression(kgo.GzipCompression()), kgo.FetchMinBytes(1), kgo.MaxBufferedBytes(1<<20), // kept, and overridden
 		)
 		require.NoError(t, err)
 		defer cl.Close()

@@ -83,7 +83,8 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	if c.SASL != nil && c.TLS == nil && !c.SASLWithoutTLS {
-		errs = append(errs, fmt.Errorf("kafka: Config.SASL is %s and Config.TLS is nil: the network would see the credentials; set TLS, or SASLWithoutTLS if that is meant", c.SASL.Name()))
+		errs = append(errs, fmt.Errorf("kafka: Config.SASL is %s and Config.TLS is nil: the network would see the credentials; "+
+			"set TLS, or SASLWithoutTLS if that is meant", c.SASL.Name()))
 	}
 	if v := tooOld(c.TLS); v != 0 {
 		errs = append(errs, fmt.Errorf("kafka: Config.TLS allows %s: at least TLS 1.2 is needed", tls.VersionName(v)))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -54,7 +55,7 @@ var _ kgo.HookBrokerConnect = (*door)(nil)
 
 // OnBrokerConnect implements [kgo.HookBrokerConnect].
 func (d *door) OnBrokerConnect(b kgo.BrokerMetadata, _ time.Duration, conn net.Conn, err error) {
-	address := net.JoinHostPort(b.Host, fmt.Sprint(b.Port))
+	address := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
 	if err == nil {
 		d.all.opened(address)
 		return

@@ -185,11 +185,16 @@ func (c Config) trusted(cl *kgo.Client) dialFunc {
 			return nil, err
 		}
 		secure, encrypted := conn.(interface{ ConnectionState() tls.ConnectionState })
+		var state tls.ConnectionState
+		if encrypted {
+			state = secure.ConnectionState()
+		}
 		switch {
 		case !encrypted && !plain:
-			err = &trustError{fmt.Errorf("the client's option SASL is %s and the connection isn't encrypted by TLS: the network would see the credentials; set DialTLSConfig, or Config.SASLWithoutTLS if that is meant", ms[0].Name())}
-		case encrypted && secure.ConnectionState().HandshakeComplete && secure.ConnectionState().Version < tls.VersionTLS12:
-			err = &trustError{fmt.Errorf("the broker speaks %s: at least TLS 1.2 is needed", tls.VersionName(secure.ConnectionState().Version))}
+			err = &trustError{fmt.Errorf("the client's option SASL is %s and the connection isn't encrypted by TLS: the network would see "+
+				"the credentials; set DialTLSConfig, or Config.SASLWithoutTLS if that is meant", ms[0].Name())}
+		case state.HandshakeComplete && state.Version < tls.VersionTLS12:
+			err = &trustError{fmt.Errorf("the broker speaks %s: at least TLS 1.2 is needed", tls.VersionName(state.Version))}
 		}
 		if err != nil {
 			_ = conn.Close()

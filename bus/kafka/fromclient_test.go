@@ -17,11 +17,11 @@ import (
 	"github.com/leat-go/leat/event"
 )
 
-func client(t testing.TB, opts ...kgo.Opt) *kgo.Client {
-	t.Helper()
+func client(tb testing.TB, opts ...kgo.Opt) *kgo.Client {
+	tb.Helper()
 	cl, err := kgo.NewClient(opts...)
-	require.NoError(t, err)
-	t.Cleanup(cl.Close)
+	require.NoError(tb, err)
+	tb.Cleanup(cl.Close)
 	return cl
 }
 

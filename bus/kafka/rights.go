@@ -27,7 +27,7 @@ func (ch *Channel) checkRights(ctx context.Context, group string, topics []strin
 	req.IncludeTopicAuthorizedOperations = true
 	for name := range needs {
 		t := kmsg.NewMetadataRequestTopic()
-		t.Topic = kmsg.StringPtr(name)
+		t.Topic = &name
 		req.Topics = append(req.Topics, t)
 	}
 	res, err := req.RequestWith(ctx, cl)
@@ -35,12 +35,13 @@ func (ch *Channel) checkRights(ctx context.Context, group string, topics []strin
 		return fmt.Errorf("kafka: asking for the rights of group %q: %w", group, err)
 	}
 	for _, t := range res.Topics {
-		if t.Topic == nil || t.ErrorCode != 0 || t.AuthorizedOperations == math.MinInt32 { // unknown: older brokers
-			continue
+		if t.Topic == nil || t.ErrorCode != 0 || t.AuthorizedOperations == math.MinInt32 {
+			continue // older brokers don't say
 		}
 		for _, op := range needs[*t.Topic] {
 			if t.AuthorizedOperations&(1<<op) == 0 {
-				return fmt.Errorf("kafka: group %q needs the right to %s on topic %q: %w", group, op, *t.Topic, kerr.TopicAuthorizationFailed)
+				return fmt.Errorf("kafka: group %q needs the right to %s on topic %q: %w",
+					group, op, *t.Topic, kerr.TopicAuthorizationFailed)
 			}
 		}
 	}

@@ -44,25 +44,25 @@ func (l *login) ask(context.Context) (kafka.Login, error) {
 	return l.l, nil
 }
 
-func fake(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
-	t.Helper()
+func fake(tb testing.TB, opts ...kfake.Opt) *kfake.Cluster {
+	tb.Helper()
 	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, opts...)...)
-	require.NoError(t, err)
-	t.Cleanup(c.Close)
+	require.NoError(tb, err)
+	tb.Cleanup(c.Close)
 	return c
 }
 
 // within returns a context that ends long after a bounded call.
-func within(t testing.TB, d time.Duration) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), d)
-	t.Cleanup(cancel)
+func within(tb testing.TB, d time.Duration) context.Context {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), d)
+	tb.Cleanup(cancel)
 	return ctx
 }
 
-func closed(t testing.TB, ch *kafka.Channel) *kafka.Channel {
-	t.Helper()
-	t.Cleanup(func() {
+func closed(tb testing.TB, ch *kafka.Channel) *kafka.Channel {
+	tb.Helper()
+	tb.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		_ = ch.Close(ctx)
@@ -70,9 +70,9 @@ func closed(t testing.TB, ch *kafka.Channel) *kafka.Channel {
 	return ch
 }
 
-func produces(t testing.TB, cfg kafka.Config) error {
-	t.Helper()
-	_, err := closed(t, kafka.New(cfg)).Producer(within(t, 30*time.Second), "orders")
+func produces(tb testing.TB, cfg kafka.Config) error {
+	tb.Helper()
+	_, err := closed(tb, kafka.New(cfg)).Producer(within(tb, 30*time.Second), "orders")
 	return err
 }
 
@@ -91,8 +91,8 @@ func TestSASL(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := fake(t, kfake.EnableSASL(), kfake.Superuser(name, "ann", "right"))
-			for _, make := range []func(user, password string) sasl.Mechanism{m.fixed, m.asked} {
-				cfg := kafka.Config{Brokers: c.ListenAddrs(), SASLWithoutTLS: true, SASL: make("ann", "right")}
+			for _, signIn := range []func(user, password string) sasl.Mechanism{m.fixed, m.asked} {
+				cfg := kafka.Config{Brokers: c.ListenAddrs(), SASLWithoutTLS: true, SASL: signIn("ann", "right")}
 				require.Equal(t, name, cfg.SASL.Name())
 				require.NoError(t, produces(t, cfg))
 			}

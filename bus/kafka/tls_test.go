@@ -21,10 +21,10 @@ import (
 )
 
 // authority makes a CA, and a certificate of it for the name or address host.
-func authority(t testing.TB, host string) (*x509.CertPool, tls.Certificate) {
-	t.Helper()
+func authority(tb testing.TB, host string) (*x509.CertPool, tls.Certificate) {
+	tb.Helper()
 	roots, cert, err := newAuthority(host)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return roots, cert
 }
 
