@@ -22,7 +22,7 @@ import (
 )
 
 // bound is how long nothing may be silent.
-const bound = 20 * time.Second
+const bound = 30 * time.Second
 
 // heard is what a subscription was told.
 type heard chan string

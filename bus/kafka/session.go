@@ -75,7 +75,6 @@ func (s *session) consuming() []kgo.Opt {
 		kgo.KeepControlRecords(), // to know that nothing is behind them
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchMaxWait(500*time.Millisecond),
-		kgo.KeepRetryableFetchErrors(), // or nobody would learn of a topic that is gone
 	)
 	if c.sub.Ephemeral {
 		from := make(map[string]map[int32]kgo.Offset)
