@@ -21,6 +21,8 @@ type Channel struct {
 	err  error     // what is wrong with the configuration
 	base []kgo.Opt // how every client reaches the cluster
 
+	doors *doors
+
 	room *semaphore.Weighted // for events that the brokers have not answered for
 
 	mu        sync.Mutex
@@ -47,7 +49,7 @@ func New(cfg Config) *Channel {
 
 func newChannel(cfg Config, base []kgo.Opt, err error) *Channel {
 	ch := &Channel{
-		cfg: cfg, err: err, base: base,
+		cfg: cfg, err: err, base: base, doors: &doors{login: cfg.login(), signsIn: cfg.SASL != nil, seeds: cfg.Brokers},
 		room:      semaphore.NewWeighted(cfg.MaxBuffered),
 		consumers: make(map[*consumer]struct{}),
 	}

@@ -15,13 +15,11 @@ import (
 
 // options returns how every client reaches the cluster.
 func (c Config) options() []kgo.Opt {
-	opts := []kgo.Opt{
+	opts := append(defaults(),
 		kgo.SeedBrokers(c.Brokers...),
 		kgo.ClientID(c.ClientID),
 		kgo.Dialer(bounded(c.dial)),
-		kgo.DisableClientMetrics(),
-		kgo.MetadataMinAge(250 * time.Millisecond), // how soon a new topic is seen
-	}
+	)
 	if c.Rack != "" {
 		opts = append(opts, kgo.Rack(c.Rack))
 	}
@@ -34,9 +32,18 @@ func (c Config) options() []kgo.Opt {
 	return opts
 }
 
+// defaults are what a user's own client may say otherwise.
+func defaults() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.DisableClientMetrics(),
+		kgo.MetadataMinAge(250 * time.Millisecond), // how soon a new topic is seen
+		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+	}
+}
+
 // options returns those of one client.
 func (ch *Channel) options(more ...kgo.Opt) []kgo.Opt {
-	return append(slices.Clone(ch.base), more...)
+	return append(append(slices.Clone(ch.base), kgo.WithHooks(&door{all: ch.doors})), more...)
 }
 
 // producing returns the options that Produce's promises rest on.
@@ -44,7 +51,6 @@ func (ch *Channel) producing() []kgo.Opt {
 	return []kgo.Opt{
 		kgo.RequiredAcks(kgo.AllISRAcks()), // idempotent by default, which needs them
 		kgo.ProducerLinger(0),              // concurrent calls share batches while one is on its way
-		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 		kgo.RecordPartitioner(partitioner{}),
 		kgo.MaxBufferedRecords(math.MaxInt32),      // Channel.room bounds them, and a context ends the wait for it
 		kgo.ProducerBatchMaxBytesFn(ch.batchLimit), // a batch above a topic's limit would be refused as a whole

@@ -86,8 +86,8 @@ func (c Config) withDefaults() (Config, error) {
 		errs = append(errs, fmt.Errorf("kafka: Config.SASL is %s and Config.TLS is nil: the network would see the credentials; "+
 			"set TLS, or SASLWithoutTLS if that is meant", c.SASL.Name()))
 	}
-	if c.TLS != nil && c.TLS.MinVersion != 0 && c.TLS.MinVersion < tls.VersionTLS12 {
-		errs = append(errs, fmt.Errorf("kafka: Config.TLS.MinVersion is %s: at least TLS 1.2 is needed", tls.VersionName(c.TLS.MinVersion)))
+	if v := tooOld(c.TLS); v != 0 {
+		errs = append(errs, fmt.Errorf("kafka: Config.TLS allows %s: at least TLS 1.2 is needed", tls.VersionName(v)))
 	}
 	if c.SessionTimeout < 0 || c.CommitInterval < 0 || c.MaxBuffered < 0 || c.Topics.Partitions < 0 || c.Topics.Replicas < 0 {
 		errs = append(errs, errors.New(
@@ -104,6 +104,19 @@ func (c Config) withDefaults() (Config, error) {
 	c.MaxBuffered = or(c.MaxBuffered, defaultMaxBuffered)
 	c.MaxDelay = max(or(c.MaxDelay, defaultMaxDelay), 0)
 	return c, errors.Join(errs...)
+}
+
+// tooOld returns the version in a configuration that is too old to be trusted, or 0.
+func tooOld(c *tls.Config) uint16 {
+	if c == nil {
+		return 0
+	}
+	for _, v := range []uint16{c.MinVersion, c.MaxVersion} {
+		if v != 0 && v < tls.VersionTLS12 {
+			return v
+		}
+	}
+	return 0
 }
 
 func or[T comparable](v, otherwise T) T {

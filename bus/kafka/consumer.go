@@ -18,6 +18,8 @@ type consumer struct {
 	sub   event.Subscription
 	begin map[partition]kgo.Offset // where an ephemeral one starts
 
+	told told
+
 	afterLetters func() // a test's, between a dead letter and the settlement of its origin; else nil
 
 	wake chan struct{} // there is something to hand out, or the end
@@ -46,7 +48,9 @@ const readAhead = 2048
 // Consumer implements [event.Channel]. The topics, and the group's own, are made
 // unless they exist. The member joins while it is already there: which partitions it
 // gets, and when, the group decides.
-func (ch *Channel) Consumer(ctx context.Context, s event.Subscription) (event.Consumer, error) {
+func (ch *Channel) Consumer(ctx context.Context, s event.Subscription) (_ event.Consumer, err error) {
+	ctx, leave := ch.doors.enter(ctx)
+	defer func() { err = leave(err) }()
 	if _, err := ch.use(); err != nil {
 		return nil, err
 	}
@@ -80,7 +84,10 @@ func (c *consumer) prepare(ctx context.Context) error {
 	if c.sub.Ephemeral {
 		return c.ch.prepareEphemeral(ctx, c)
 	}
-	return c.ch.EnsureGroup(ctx, c.sub.Group, c.sub.From, c.sub.Topics...)
+	if err := c.ch.EnsureGroup(ctx, c.sub.Group, c.sub.From, c.sub.Topics...); err != nil {
+		return err
+	}
+	return c.ch.checkRights(ctx, c.sub.Group, c.sub.Topics)
 }
 
 // run keeps a session with the cluster: one that is cut off is replaced.
@@ -111,13 +118,6 @@ func (c *consumer) isClosing() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.closing
-}
-
-// tell passes an error on that is being dealt with.
-func (c *consumer) tell(err error) {
-	if err != nil && c.sub.OnError != nil {
-		c.sub.OnError(err)
-	}
 }
 
 func (c *consumer) tellLost(tokens []event.Token) {

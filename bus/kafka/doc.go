@@ -56,10 +56,36 @@
 // the owner carries it out, now or when there is one. If it dies between copying a
 // letter to the redrive topic and saying so, the letter comes twice.
 //
+// # Connections and trust
+//
+// Connections are plain unless Config.TLS is set, which may be an empty tls.Config: then
+// the broker's certificate is verified against the system's roots and the name in the
+// broker's address, with TLS 1.2 or newer. [Plain], [ScramSHA256], [ScramSHA512],
+// [OAuthBearer] and [MSKIAM] sign in; SASL without TLS is refused unless
+// Config.SASLWithoutTLS is set. Those that take a function ask it for each new
+// connection: passwords and tokens may change while the process runs. Neither events nor
+// credentials are in an error or a log.
+//
+// A broker that refuses a connection, for a wrong password or a certificate that isn't
+// trusted, is named in the error, with the mechanism. So that nothing waits for it
+// without an end, Produce and a member's start return the refusal when it goes on for 5
+// seconds or so while they wait, also without a deadline; events that were sent by then
+// may still be written when the broker lets us in. Brokers that are away are no refusal.
+// Consumers tell it to Subscription.OnError and go on trying; so they do when a right or a
+// topic is taken away. The same error is told once in 10 seconds.
+//
+// A user needs, on the topic T and for the group G: to produce, Write on T. To consume,
+// Read on T and on the group G, and Read and Write on T.G.dead and T.G.redrive, where
+// brokers say what is allowed; Consumer fails and names the topic if a right is missing.
+// To make topics, Create on them. Whoever doesn't see the configuration of topics
+// (DescribeConfigs) gets the sizes of a broker that nobody configured.
+//
+// Those who have options of their own for kgo hand their client to [FromClient].
+//
 // # Producing
 //
 // Records are acknowledged by all replicas in sync (acks=all) and written once however
 // often the client repeats itself (an idempotent producer). There is no linger: what is
 // produced while a request is on its way goes with the next. While the brokers are away
-// calls wait until their context ends, and at most Config.MaxBuffered bytes wait.
+// calls wait until their context ends (but see refusals, above), and at most Config.MaxBuffered bytes wait.
 package kafka

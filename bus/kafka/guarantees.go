@@ -10,7 +10,9 @@ import (
 // Guarantees implements [event.Channel]. MaxBytes and RedeliveryHorizon are read from
 // the configuration of the topic; where the brokers don't let us ask, MaxBytes is that
 // of a broker that nobody configured.
-func (ch *Channel) Guarantees(ctx context.Context, topic, group string) (event.Guarantees, error) {
+func (ch *Channel) Guarantees(ctx context.Context, topic, group string) (_ event.Guarantees, err error) {
+	ctx, leave := ch.doors.enter(ctx)
+	defer func() { err = leave(err) }()
 	adm, err := ch.admin()
 	if err != nil {
 		return event.Guarantees{}, err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/leat-go/leat/bus/kafka"
@@ -16,12 +17,14 @@ import (
 
 // channels finds the cuts of a consumer's channel.
 type channels struct {
+	new func(kafka.Config) *kafka.Channel
+
 	mu  sync.Mutex
 	all []*kafka.Cuts
 }
 
 func (cs *channels) open(cfg kafka.Config) *kafka.Channel {
-	ch := kafka.New(cfg)
+	ch := cs.new(cfg)
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.all = append(cs.all, kafka.NewCuts(ch))
@@ -41,7 +44,12 @@ func (cs *channels) of(c event.Consumer) *kafka.Cuts {
 
 // harness tests the channels of a cluster.
 func harness(cfg func(t testing.TB) kafka.Config) channeltest.Harness {
-	cs := new(channels)
+	return harnessOf(kafka.New, cfg)
+}
+
+// harnessOf tests channels that are made otherwise.
+func harnessOf(newChannel func(kafka.Config) *kafka.Channel, cfg func(t testing.TB) kafka.Config) channeltest.Harness {
+	cs := &channels{new: newChannel}
 	var mu sync.Mutex
 	cfgs := make(map[event.Channel]kafka.Config)
 	open := func(cfg kafka.Config) event.Channel {
@@ -97,3 +105,12 @@ func harness(cfg func(t testing.TB) kafka.Config) channeltest.Harness {
 
 // session is the session timeout in tests.
 const session = 6 * time.Second
+
+// fake is a broker within the process.
+func fake(tb testing.TB, opts ...kfake.Opt) *kfake.Cluster {
+	tb.Helper()
+	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.DefaultNumPartitions(4), kfake.SleepOutOfOrder()}, opts...)...)
+	require.NoError(tb, err)
+	tb.Cleanup(c.Close)
+	return c
+}

@@ -15,7 +15,9 @@ import (
 
 // Producer implements [event.Channel]. The topic is made unless it exists. What it
 // returns is an [event.PositionProducer] too.
-func (ch *Channel) Producer(ctx context.Context, topic string) (event.Producer, error) {
+func (ch *Channel) Producer(ctx context.Context, topic string) (_ event.Producer, err error) {
+	ctx, leave := ch.doors.enter(ctx)
+	defer func() { err = leave(err) }()
 	cl, err := ch.use()
 	if err != nil {
 		return nil, err
@@ -227,10 +229,27 @@ func (ch *Channel) wait(ctx context.Context, it *item) error {
 }
 
 func (ch *Channel) acquire(ctx context.Context, topic string, n int64) error {
-	if err := ch.room.Acquire(ctx, n); err != nil {
+	if err := ch.acquireUnlessRefused(ctx, n); err != nil {
 		return &event.FullError{Topic: topic, Bound: int(ch.cfg.MaxBuffered), Waiting: int(ch.cfg.MaxBuffered), Err: err}
 	}
 	return nil
+}
+
+// acquireUnlessRefused waits for room as long as the brokers don't refuse us: then
+// there will be none.
+func (ch *Channel) acquireUnlessRefused(ctx context.Context, n int64) error {
+	for {
+		start := time.Now()
+		wait, cancel := context.WithTimeout(ctx, refusedFor)
+		err := ch.room.Acquire(wait, n)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if err := ch.doors.since(start); err != nil {
+			return err
+		}
+	}
 }
 
 // settle is called by the client, on its one goroutine for this: it never waits.
@@ -241,19 +260,18 @@ func (it *item) settle(r *kgo.Record, err error) {
 		b.answer(it.index, nil)
 		return
 	}
-	maybe, err := judge(r.Topic, err)
+	maybe, err := judge(r.Topic, b.ch.doors.explain(err))
 	b.answer(it.index, &event.ProduceFailure{Err: err, Maybe: maybe})
 }
 
-// wait waits for the answers, or for ctx to end: what has none then may be written.
+// wait waits for the answers, for ctx to end, or for a broker that refuses us: what has
+// no answer then may be written.
 func (b *batch) wait(ctx context.Context) error {
+	var ended error
 	select {
 	case <-b.done:
 	default:
-		select {
-		case <-b.done:
-		case <-ctx.Done():
-		}
+		ended = b.ch.doors.wait(ctx, b.done)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -261,7 +279,7 @@ func (b *batch) wait(ctx context.Context) error {
 	if b.left > 0 {
 		for i := range b.items {
 			if !b.items[i].answered {
-				failed = append(failed, event.ProduceFailure{Index: i, ID: b.events[i].ID(), Err: context.Cause(ctx), Maybe: true})
+				failed = append(failed, event.ProduceFailure{Index: i, ID: b.events[i].ID(), Err: ended, Maybe: true})
 			}
 		}
 	}

@@ -20,15 +20,6 @@ import (
 	"github.com/leat-go/leat/event"
 )
 
-// fake is a broker within the process.
-func fake(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
-	t.Helper()
-	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.DefaultNumPartitions(4), kfake.SleepOutOfOrder()}, opts...)...)
-	require.NoError(t, err)
-	t.Cleanup(c.Close)
-	return c
-}
-
 // on opens a channel on a cluster.
 func on(t *testing.T, c *kfake.Cluster, cfg kafka.Config) *kafka.Channel {
 	t.Helper()

@@ -17,17 +17,21 @@ import (
 var _ event.Provisioner = (*Channel)(nil)
 
 // EnsureTopic implements [event.Provisioner].
-func (ch *Channel) EnsureTopic(ctx context.Context, t event.TopicSpec) error {
+func (ch *Channel) EnsureTopic(ctx context.Context, t event.TopicSpec) (err error) {
+	ctx, leave := ch.doors.enter(ctx)
+	defer func() { err = leave(err) }()
 	if err := checkTopic(t.Name); err != nil {
 		return err
 	}
-	_, err := ch.ensure(ctx, t, nil)
+	_, err = ch.ensure(ctx, t, nil)
 	return err
 }
 
 // EnsureGroup implements [event.Provisioner]. It makes the topics and the group's own
 // ones, and commits where a new group starts, so that it exists from now on.
-func (ch *Channel) EnsureGroup(ctx context.Context, group string, from event.Start, topics ...string) error {
+func (ch *Channel) EnsureGroup(ctx context.Context, group string, from event.Start, topics ...string) (err error) {
+	ctx, leave := ch.doors.enter(ctx)
+	defer func() { err = leave(err) }()
 	adm, err := ch.admin()
 	if err != nil {
 		return err

@@ -148,23 +148,22 @@ func (ch *Channel) write(ctx context.Context, rs ...*kgo.Record) error {
 	if err != nil {
 		return err
 	}
-	answers := make(chan error, len(rs))
-	for _, r := range rs {
-		cl.Produce(context.WithoutCancel(ctx), r, func(r *kgo.Record, err error) {
-			if err != nil {
-				_, err = judge(r.Topic, err)
-			}
-			answers <- err
-		})
-	}
-	var errs error
-	for range rs {
-		select {
-		case err := <-answers:
+	var errs error // the client answers on one goroutine
+	left, done := len(rs), make(chan struct{})
+	answer := func(r *kgo.Record, err error) {
+		if err != nil {
+			_, err = judge(r.Topic, err)
 			errs = errors.Join(errs, err)
-		case <-ctx.Done():
-			return ctx.Err()
 		}
+		if left--; left == 0 {
+			close(done)
+		}
+	}
+	for _, r := range rs {
+		cl.Produce(context.WithoutCancel(ctx), r, answer)
+	}
+	if err := ch.doors.wait(ctx, done); err != nil {
+		return err
 	}
 	return errs
 }

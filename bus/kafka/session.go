@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -112,10 +113,11 @@ func (s *session) consuming() []kgo.Opt {
 // dialing returns how the consumer reaches the cluster, where that isn't as the channel
 // does.
 func (c *consumer) dialing() []kgo.Opt {
+	opts := []kgo.Opt{kgo.WithHooks(&door{all: c.ch.doors, tell: c.tell})}
 	if c.ch.onDial == nil {
-		return nil
+		return opts
 	}
-	return []kgo.Opt{kgo.Dialer(bounded(c.ch.onDial(c, c.ch.cfg.dial)))}
+	return append(opts, kgo.Dialer(bounded(c.ch.onDial(c, c.ch.cfg.dial))))
 }
 
 // run works until the session ends.
@@ -166,13 +168,20 @@ func (s *session) tellErrors(fetches kgo.Fetches) {
 	fetches.EachError(func(topic string, p int32, err error) {
 		var session *kgo.ErrGroupSession
 		switch {
-		case errors.Is(err, context.Canceled):
+		case errors.Is(err, context.Canceled), kerr.IsRetriable(err) && !isGone(err):
 		case errors.As(err, &session) || topic == "":
 			s.c.tell(fmt.Errorf("kafka: group %q: %w", s.c.sub.Group, err))
+		case isGone(err):
+			s.c.tell(fmt.Errorf("kafka: group %q: topic %q isn't there, was it removed? %w", s.c.sub.Group, topic, err))
 		default:
 			s.c.tell(fmt.Errorf("kafka: group %q, topic %q, partition %d: %w", s.c.sub.Group, topic, p, err))
 		}
 	})
+}
+
+// isGone reports whether an error says that a topic was removed.
+func isGone(err error) bool {
+	return errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID)
 }
 
 // take takes in what was read.

@@ -155,10 +155,8 @@ func (c *consumer) bury(ctx context.Context, ss []event.Settlement) error {
 		}
 	}
 	for _, w := range waits {
-		select {
-		case <-w.done:
-		case <-ctx.Done():
-			return fmt.Errorf("kafka: a dead letter of group %q is not durable yet: %w", c.sub.Group, ctx.Err())
+		if err := c.ch.doors.wait(ctx, w.done); err != nil {
+			return fmt.Errorf("kafka: a dead letter of group %q is not durable yet: %w", c.sub.Group, err)
 		}
 	}
 	return nil
