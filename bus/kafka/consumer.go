@@ -91,11 +91,15 @@ func (c *consumer) run(s *session) {
 		if c.isClosing() {
 			return
 		}
+		c.lose(c.all(s)) // what the client was given while it ended
 		for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
 			next, err := c.open()
 			if err == nil {
 				s = next
 				break
+			}
+			if c.isClosing() {
+				return
 			}
 			c.tell(err)
 			select {

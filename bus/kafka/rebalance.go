@@ -20,6 +20,7 @@ func (s *session) assigned(_ context.Context, cl *kgo.Client, got map[string][]i
 	if len(from) == 0 {
 		return
 	}
+	cl.ResumeFetchPartitions(got) // the client remembers that they were full when we had them before
 	s.c.mu.Lock()
 	ts := s.c.assign(s, from)
 	s.c.mu.Unlock()
@@ -67,7 +68,7 @@ func (s *session) revoked(ctx context.Context, _ *kgo.Client, lost map[string][]
 	s.c.finish(ts)
 	wait, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
-	if err := s.commit(wait, ts); err != nil {
+	if err := s.commitLast(wait, ts); err != nil {
 		s.c.tell(err)
 	}
 	s.c.mu.Lock()

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/leat-go/leat/event"
 )
 
 // session is a consumer's connection to the cluster, from its joining of the group to
@@ -26,6 +30,8 @@ type session struct {
 	end      context.CancelFunc
 	dirty    chan struct{} // there is something to commit
 
+	committing chan struct{} // full while a commit is on its way
+
 	begun      sync.Mutex // never held while something is waited for
 	beginnings map[partition]beginning
 }
@@ -38,7 +44,7 @@ type beginning struct {
 
 // open makes a session. It joins the group in the background.
 func (c *consumer) open() (*session, error) {
-	s := &session{c: c, dirty: make(chan struct{}, 1), beginnings: make(map[partition]beginning)}
+	s := &session{c: c, dirty: make(chan struct{}, 1), committing: make(chan struct{}, 1), beginnings: make(map[partition]beginning)}
 	s.reading, s.stopRead = context.WithCancel(context.Background())
 	s.alive, s.end = context.WithCancel(context.Background())
 	s.beat.limit = c.ch.cfg.SessionTimeout
@@ -54,14 +60,17 @@ func (c *consumer) open() (*session, error) {
 		return nil, fmt.Errorf("kafka: group %q: %w", c.sub.Group, err)
 	}
 	c.mu.Lock()
-	c.s = s
 	stopped := c.closing
-	if c.sub.Ephemeral {
-		c.assign(s, c.begin)
+	if !stopped { // else Close may have looked already for what to end
+		c.s = s
+		if c.sub.Ephemeral {
+			c.assign(s, c.begin)
+		}
 	}
 	c.mu.Unlock()
 	if stopped {
-		s.stopRead()
+		s.shut()
+		return nil, event.ErrClosed
 	}
 	return s, nil
 }
@@ -137,6 +146,7 @@ func (s *session) soil() { signal(s.dirty) }
 // read reads records while there is room for them.
 func (s *session) read() {
 	c := s.c
+	var strangeSince time.Time
 	for s.reading.Err() == nil {
 		if !c.roomToRead() {
 			select {
@@ -151,7 +161,35 @@ func (s *session) read() {
 			s.take(fetches)
 		}
 		s.cl.AllowRebalance()
+		if fetches.Err() == nil {
+			strangeSince = time.Time{}
+			continue
+		}
+		_ = sleep(s.reading, 100*time.Millisecond) // some the client repeats at once
+		switch {
+		case !isStrange(fetches):
+			strangeSince = time.Time{}
+		case strangeSince.IsZero():
+			strangeSince = time.Now()
+		case time.Since(strangeSince) > time.Second && s.reading.Err() == nil:
+			s.renew()
+		}
 	}
+}
+
+// isStrange reports whether a topic is not the one that we knew by that name. The
+// client never takes the new one.
+func isStrange(fetches kgo.Fetches) bool {
+	return slices.ContainsFunc(fetches.Errors(), func(e kgo.FetchError) bool { return errors.Is(e.Err, kerr.UnknownTopicID) })
+}
+
+// renew ends the session so that another takes its place.
+func (s *session) renew() {
+	bye, cancel := context.WithTimeout(s.reading, leaveTimeout)
+	defer cancel()
+	s.c.lose(s.c.all(s))
+	_ = s.cl.LeaveGroupContext(bye)
+	s.shut()
 }
 
 func (c *consumer) roomToRead() bool {
@@ -177,7 +215,8 @@ func (s *session) tellErrors(fetches kgo.Fetches) {
 func (s *session) take(fetches kgo.Fetches) {
 	c := s.c
 	var moves []move
-	pause := make(map[string][]int32)
+	var full []*lane
+	var cut []error
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		if len(p.Records) == 0 {
 			return
@@ -197,18 +236,23 @@ func (s *session) take(fetches kgo.Fetches) {
 		if t.main.next < 0 { // the first of this tenure
 			t.main.begin(s.beginningOf(t.partition, p.Records[0].Offset))
 		}
+		if from, to := t.main.next, p.LogStartOffset; from < to {
+			cut = append(cut, fmt.Errorf("kafka: group %q, topic %q, partition %d: %d offsets from %d on were deleted before all of them were handled",
+				c.sub.Group, p.Topic, p.Partition, to-from, from))
+		}
 		for i, r := range p.Records {
 			moves = t.main.enter(r, slots[i], moves)
 		}
 		if !t.main.paused && t.main.open() >= most {
 			t.main.paused = true
-			pause[p.Topic] = append(pause[p.Topic], p.Partition)
+			full = append(full, &t.main)
 		}
 		t.offer()
 	})
-	if len(pause) > 0 {
-		s.cl.PauseFetchPartitions(pause)
+	for _, err := range cut {
+		c.tell(err)
 	}
+	s.steer(full)
 	s.moveAll(moves)
 	s.soil()
 }
@@ -231,16 +275,6 @@ func (l *lane) enter(r *kgo.Record, s slot, moves []move) []move {
 		l.push(s)
 	}
 	return moves
-}
-
-// settledSome resumes what was paused. The consumer is locked; what is returned is for
-// the client.
-func (l *lane) settledSome() bool {
-	if !l.paused || l.open() > resume {
-		return false
-	}
-	l.paused = false
-	return true
 }
 
 // offsetsFetched notes where the partitions go on.
@@ -279,8 +313,15 @@ func (s *session) leave(ctx context.Context) error {
 	defer cancel()
 	var err error
 	if !s.c.sub.Ephemeral {
-		err = s.commit(wait, nil)
-		_ = s.cl.LeaveGroupContext(wait)
+		err = s.commitLast(wait, nil)
+		if errors.Is(err, context.DeadlineExceeded) { // a rebalance holds it up, and others have a grace
+			grace, cancel := context.WithTimeout(ctx, s.c.sub.Grace)
+			err = s.commitLast(grace, nil)
+			cancel()
+		}
+		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+		defer cancel()
+		_ = s.cl.LeaveGroupContext(bye)
 	}
 	s.shut()
 	return err

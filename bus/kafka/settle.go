@@ -48,9 +48,7 @@ func (c *consumer) Settle(ctx context.Context, ss []event.Settlement) error {
 	resume := c.resumable()
 	c.change()
 	c.mu.Unlock()
-	if len(resume) > 0 {
-		s.cl.ResumeFetchPartitions(resume)
-	}
+	s.steer(resume)
 	signal(c.wake) // there may be room in hand
 	s.soil()
 	c.tellLost(lost)
@@ -107,30 +105,8 @@ func (s *session) settle(l *lane, n uint64) {
 	s.c.change()
 	s.soil()
 	if l.settledSome() {
-		ps := map[string][]int32{l.topic: {l.partition}}
-		go s.clientOf(l).ResumeFetchPartitions(ps)
+		go s.steer([]*lane{l})
 	}
-}
-
-func (s *session) clientOf(l *lane) *kgo.Client {
-	if l.redrive {
-		return s.side.cl
-	}
-	return s.cl
-}
-
-// resumable returns the partitions that are read again. The consumer is locked.
-func (c *consumer) resumable() map[string][]int32 {
-	var out map[string][]int32
-	for _, t := range c.tenures {
-		if t.main.settledSome() {
-			if out == nil {
-				out = make(map[string][]int32)
-			}
-			out[t.topic] = append(out[t.topic], t.n)
-		}
-	}
-	return out
 }
 
 // bury writes the dead letters of a call and waits until they are durable. A letter

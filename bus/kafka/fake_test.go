@@ -1,0 +1,177 @@
+//go:build synctests
+
+package kafka_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/leat-go/leat/bus/kafka"
+	"github.com/leat-go/leat/event"
+)
+
+// fake is a cluster within a bubble.
+type fake struct {
+	*kfake.Cluster
+
+	t   testing.TB
+	cfg kafka.Config
+}
+
+// newFake starts a cluster whose topics have some partitions. It ends with the test.
+func newFake(t testing.TB, brokers, partitions int) *fake {
+	net := new(kfake.VirtualNetwork)
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(brokers), kfake.ListenFn(net.Listen), kfake.SleepOutOfOrder())
+	require.NoError(t, err)
+	t.Cleanup(cluster.Close)
+	return &fake{cluster, t, kafka.Config{
+		Brokers: cluster.ListenAddrs(), Dialer: net.DialContext, SessionTimeout: session,
+		Topics: kafka.TopicDefaults{Partitions: partitions},
+	}}
+}
+
+// channel opens a channel, which is closed with the test.
+func (f *fake) channel() *kafka.Channel {
+	ch := kafka.New(f.cfg)
+	f.t.Cleanup(func() { _ = ch.Close(context.Background()) })
+	return ch
+}
+
+// client opens a client of the cluster, which is closed with the test.
+func (f *fake) client(opts ...kgo.Opt) *kgo.Client {
+	cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(f.cfg.Brokers...), kgo.Dialer(f.cfg.Dialer))...)
+	require.NoError(f.t, err)
+	f.t.Cleanup(cl.Close)
+	return cl
+}
+
+// committed returns what a group has committed of a partition; -1 is nothing.
+func (f *fake) committed(group, topic string, partition int32) int64 {
+	got, err := kadm.NewClient(f.client()).FetchOffsets(f.t.Context(), group)
+	require.NoError(f.t, err)
+	if at, known := got.Lookup(topic, partition); known {
+		return at.At
+	}
+	return -1
+}
+
+// numbers returns n events without a key.
+func numbers(from, n int) []event.Event {
+	es := make([]event.Event, n)
+	for i := range es {
+		es[i] = event.New("/test", "numbered", nil).WithID(fmt.Sprintf("n-%06d", from+i))
+	}
+	return es
+}
+
+// record returns an event as another client may write it.
+func record(topic string, partition int32, id string) *kgo.Record {
+	return &kgo.Record{Topic: topic, Partition: partition, Headers: []kgo.RecordHeader{
+		{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_id", Value: []byte(id)},
+		{Key: "ce_source", Value: []byte("/test")}, {Key: "ce_type", Value: []byte("numbered")},
+	}}
+}
+
+// put produces events.
+func put(t testing.TB, ch event.Channel, topic string, es ...event.Event) {
+	p, err := ch.Producer(t.Context(), topic)
+	require.NoError(t, err)
+	require.NoError(t, p.Produce(t.Context(), es...))
+}
+
+// hand is a member that receives in the background and holds what hold wants; the rest
+// it acks.
+type hand struct {
+	event.Consumer
+
+	hold func(event.Delivery) bool
+
+	mu     sync.Mutex
+	acked  []string
+	held   map[string]event.Token
+	errors []error
+	done   chan struct{}
+}
+
+// join adds a member to a group.
+func join(t testing.TB, ch event.Channel, group, topic string, hold func(event.Delivery) bool) *hand {
+	h := &hand{hold: hold, held: make(map[string]event.Token), done: make(chan struct{})}
+	c, err := ch.Consumer(t.Context(), event.Subscription{
+		Group: group, Topics: []string{topic}, Grace: time.Second, CancelGrace: time.Second,
+		OnError: func(err error) {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.errors = append(h.errors, err)
+		},
+	})
+	require.NoError(t, err)
+	h.Consumer = c
+	go h.run()
+	return h
+}
+
+func (h *hand) run() {
+	defer close(h.done)
+	buf := make([]event.Delivery, 256)
+	for {
+		n, err := h.Receive(context.Background(), buf)
+		if err != nil {
+			return
+		}
+		var ss []event.Settlement
+		h.mu.Lock()
+		for _, d := range buf[:n] {
+			if _, ok := h.Begin(d.Token); !ok {
+				continue
+			}
+			if h.hold != nil && h.hold(d) {
+				h.held[d.Event.ID()] = d.Token
+				h.Hold(d.Token, 1)
+				continue
+			}
+			h.acked = append(h.acked, d.Event.ID())
+			ss = append(ss, event.Ack(d.Token))
+		}
+		h.mu.Unlock()
+		_ = h.Settle(context.Background(), ss)
+	}
+}
+
+func (h *hand) got() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.acked)
+}
+
+func (h *hand) told() []error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.errors)
+}
+
+// leave closes a member in good order.
+func (h *hand) leave(t testing.TB) {
+	require.NoError(t, h.Close(context.Background()))
+	<-h.done
+}
+
+// eventually waits, in virtual time.
+func eventually(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	for range 6000 {
+		if cond() {
+			return
+		}
+		time.Sleep(100 * time.Millisecond) // virtual
+	}
+	require.FailNow(t, "not in ten minutes: "+what)
+}
