@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -123,6 +124,11 @@ func (d *side) start(ts []*tenure) error {
 	if err != nil {
 		return err
 	}
+	for _, t := range ts {
+		if _, there := at[partition{t.again.topic, t.n}]; !there { // the topic has grown
+			return d.follow(t.topic)
+		}
+	}
 	from := make(map[string]map[int32]kgo.Offset)
 	var moves []move
 	c := d.s.c
@@ -146,6 +152,23 @@ func (d *side) start(ts []*tenure) error {
 	d.s.moveAll(moves)
 	d.cl.AddConsumePartitions(from)
 	return nil
+}
+
+// errGrown says that a group's own topics have just got more partitions.
+var errGrown = errors.New("its own topics get as many")
+
+// follow gives a group's own topics as many partitions as a topic has.
+func (d *side) follow(topic string) error {
+	c := d.s.c
+	cl, err := c.ch.use()
+	if err == nil {
+		err = c.ch.ensureOwn(d.s.alive, c.sub.Group, topic)
+	}
+	if err != nil {
+		return err
+	}
+	cl.ForceMetadataRefresh()
+	return fmt.Errorf("kafka: group %q: topic %q has more partitions: %w", c.sub.Group, topic, errGrown)
 }
 
 // settleIn lets the events of the topic flow once all is read that concerns them. The
