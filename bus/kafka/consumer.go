@@ -243,7 +243,7 @@ func (c *consumer) Hold(t event.Token, failures int) {
 	var lost []event.Token
 	switch {
 	case c.closing || l.t.revoking:
-		l.set(n, gone) // nobody runs it here any more
+		lost = l.giveBack(n) // nobody runs it here any more
 	case l.t.keys.parked(s.event.Key()):
 		moves = append(moves, l.leave(n))
 		lost = append(lost, t)

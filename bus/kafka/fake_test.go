@@ -30,7 +30,7 @@ type fake struct {
 // newFake starts a cluster whose topics have some partitions. It ends with the test.
 func newFake(t testing.TB, brokers, partitions int) *fake {
 	net := new(kfake.VirtualNetwork)
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(brokers), kfake.ListenFn(net.Listen), kfake.SleepOutOfOrder())
+	cluster, err := kfake.NewCluster(kfake.Ports([]int{9092, 9093, 9094}[:brokers]...), kfake.ListenFn(net.Listen), kfake.SleepOutOfOrder())
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	return &fake{cluster, t, kafka.Config{

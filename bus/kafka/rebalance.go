@@ -192,6 +192,25 @@ func (t *tenure) giveUp(tokens []event.Token) []event.Token {
 	return tokens
 }
 
+// giveBack takes a delivery away that goes to the next owner, and with it what waits
+// behind it. It returns the tokens of these. The consumer is locked.
+func (l *lane) giveBack(n uint64) (behind []event.Token) {
+	key := l.at(n).event.Key()
+	l.set(n, gone)
+	if key == "" {
+		return nil
+	}
+	for _, other := range [...]*lane{&l.t.again, &l.t.main} {
+		other.each(func(m uint64, s *slot) {
+			if s.state == inHand && s.event.Key() == key {
+				behind = append(behind, other.token(m))
+				other.set(m, gone)
+			}
+		})
+	}
+	return behind
+}
+
 // giveUpHeld takes away what nobody has received, what is held, and what waits behind
 // it.
 func (t *tenure) giveUpHeld(tokens []event.Token) []event.Token {

@@ -72,8 +72,7 @@ func (c *consumer) end(e *event.Settlement) ([]move, []event.Token, error) {
 	case event.SettleDead, event.SettlePark:
 	case event.SettleRetry, event.SettleRelease:
 		if c.closing || l.t.revoking {
-			l.set(n, gone) // it goes back with its partition
-			return nil, nil, nil
+			return nil, l.giveBack(n), nil // it goes back with its partition
 		}
 		return nil, nil, event.ErrNotSupported
 	default:
