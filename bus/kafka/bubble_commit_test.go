@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/leat-go/leat/event"
 )
 
 // A member that closes while a commit is on its way that will fail commits again.
@@ -67,5 +69,26 @@ func TestBubbleCommitOfAnEndedTenure(t *testing.T) {
 		time.Sleep(time.Minute) // virtual
 		assert.Empty(t, last.got())
 		last.leave(t)
+	})
+}
+
+// What one member has settled the one after the next doesn't repeat either, while an
+// older event is still open.
+func TestBubbleProgressPassesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, 1, 1)
+		ch := f.channel()
+		put(t, ch, "topic", numbers(0, 10)...)
+		first := func(d event.Delivery) bool { return d.Position.Offset == 1 }
+		for owner := range 4 {
+			m := join(t, ch, "g", "topic", first)
+			put(t, ch, "topic", numbers(10+owner, 1)...)
+			eventually(t, "the new one is handled", func() bool { return len(m.got()) > 0 })
+			time.Sleep(time.Second) // virtual
+			m.leave(t)
+			if owner > 0 {
+				assert.Len(t, m.got(), 1, "owner %d", owner)
+			}
+		}
 	})
 }
