@@ -39,6 +39,17 @@ func commitAt(ctx context.Context, adm *kadm.Client, group string, at kadm.Offse
 	return err
 }
 
+// listedOf is listed for topics that exist.
+func listedOf(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topics ...string) (kadm.ListedOffsets, error) {
+	return persistFor(ctx, func() (kadm.ListedOffsets, error) {
+		at, err := list(ctx, topics...)
+		if err == nil {
+			err = at.Error()
+		}
+		return at, err
+	})
+}
+
 // listed asks for offsets of topics.
 func listed(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topics ...string) (kadm.ListedOffsets, error) {
 	return persist(ctx, func() (kadm.ListedOffsets, error) {

@@ -248,11 +248,11 @@ func (ch *Channel) bounds(ctx context.Context, group string, topics []string) (m
 	if err != nil {
 		return nil, err
 	}
-	starts, err := listed(ctx, adm.ListStartOffsets, topics...)
+	starts, err := listedOf(ctx, adm.ListStartOffsets, topics...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: group %q: where its own topics begin: %w", group, err)
 	}
-	ends, err := listed(ctx, adm.ListCommittedOffsets, topics...)
+	ends, err := listedOf(ctx, adm.ListCommittedOffsets, topics...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: group %q: where its own topics end: %w", group, err)
 	}
