@@ -28,6 +28,8 @@ type session struct {
 	stopRead context.CancelFunc
 	alive    context.Context // ends with the session
 	end      context.CancelFunc
+	network  context.Context // ends what the clients wait for, when they don't close by themselves
+	cut      context.CancelFunc
 	dirty    chan struct{} // there is something to commit
 
 	committing chan struct{} // full while a commit is on its way
@@ -47,6 +49,7 @@ func (c *consumer) open() (*session, error) {
 	s := &session{c: c, dirty: make(chan struct{}, 1), committing: make(chan struct{}, 1), beginnings: make(map[partition]beginning)}
 	s.reading, s.stopRead = context.WithCancel(context.Background())
 	s.alive, s.end = context.WithCancel(context.Background())
+	s.network, s.cut = context.WithCancel(context.Background())
 	s.beat.limit = c.ch.cfg.SessionTimeout
 	s.beat.good.Store(time.Now().UnixNano())
 	var err error
@@ -79,6 +82,7 @@ func (c *consumer) open() (*session, error) {
 func (s *session) consuming() []kgo.Opt {
 	c := s.c
 	opts := append(c.dialing(),
+		kgo.WithContext(s.network),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // to know that nothing is behind them
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -135,6 +139,7 @@ func (s *session) run() {
 		wg.Go(s.side.run)
 	}
 	wg.Wait()
+	s.cl.AllowRebalance() // nobody polls any more: what waits for that in the client may end
 }
 
 // stopReading lets no more be read; what is in hand is settled and committed still.
@@ -319,7 +324,11 @@ func (s *session) leave(ctx context.Context) error {
 			err = s.commitLast(grace, nil)
 			cancel()
 		}
-		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+		last := leaveTimeout
+		if err != nil { // nobody answers
+			last = closeTimeout
+		}
+		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), last)
 		defer cancel()
 		_ = s.cl.LeaveGroupContext(bye)
 	}
@@ -330,6 +339,10 @@ func (s *session) leave(ctx context.Context) error {
 // leaveTimeout bounds how long a member tries to commit and to say goodbye.
 const leaveTimeout = 5 * time.Second
 
+// closeTimeout bounds how long its clients try to end what they have begun: they wait
+// for the answer to a JoinGroup, which may be minutes when a broker hangs.
+const closeTimeout = time.Second
+
 // shut closes what the session holds. The group learns of it by the session timeout
 // unless it was left before.
 func (s *session) shut() {
@@ -337,6 +350,9 @@ func (s *session) shut() {
 	s.end()
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
+	late := time.AfterFunc(closeTimeout, s.cut)
+	defer late.Stop()
+	defer s.cut()
 	_ = s.cl.LeaveGroupContext(ended) // or Close would wait for the coordinator
 	s.cl.CloseAllowingRebalance()
 	s.side.close()

@@ -26,6 +26,7 @@ type side struct {
 
 func newSide(s *session) (*side, error) {
 	cl, err := kgo.NewClient(s.c.ch.options(append(s.c.dialing(),
+		kgo.WithContext(s.network),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
