@@ -34,6 +34,9 @@ type session struct {
 
 	committing chan struct{} // full while a commit is on its way
 
+	leaving []move // that are to be sent behind their parked keys; the consumer is locked
+	sending bool   // somebody sends them
+
 	begun      sync.Mutex // never held while something is waited for
 	beginnings map[partition]beginning
 }
