@@ -70,7 +70,7 @@ func TestBubbleRetentionOvertakesAGroup(t *testing.T) {
 		eventually(t, "the rest is handled", func() bool { return len(m.got()) == 5 })
 		require.NoError(t, ch.Quiet(t.Context(), "g"))
 		require.Len(t, m.told(), 1)
-		assert.ErrorContains(t, m.told()[0], "5 offsets")
+		require.ErrorContains(t, m.told()[0], "5 offsets")
 		m.leave(t)
 	})
 }

@@ -30,7 +30,7 @@ func TestChaos(t *testing.T) {
 	t.Run("classic", func(t *testing.T) { realChaos(t, cluster, false, 100) })
 }
 
-// real is a crowd on real brokers.
+// realCrowd is a crowd on real brokers.
 type realCrowd struct {
 	*crowd
 
@@ -40,6 +40,7 @@ type realCrowd struct {
 }
 
 func realChaos(t *testing.T, cluster *kafkatest.Cluster, serverSide bool, orderly int) {
+	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.Brokers()...))
 	require.NoError(t, err)
 	defer cl.Close()
@@ -65,7 +66,8 @@ func realChaos(t *testing.T, cluster *kafkatest.Cluster, serverSide bool, orderl
 }
 
 // setSession says how long a vanished member of a group keeps its partitions.
-func setSession(t testing.TB, cl *kgo.Client, group string, d time.Duration) {
+func setSession(t *testing.T, cl *kgo.Client, group string, d time.Duration) {
+	t.Helper()
 	ms := strconv.FormatInt(d.Milliseconds(), 10)
 	c := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
 	c.Name, c.Op, c.Value = "consumer.session.timeout.ms", kmsg.IncrementalAlterConfigOpSet, &ms
@@ -82,7 +84,7 @@ func setSession(t testing.TB, cl *kgo.Client, group string, d time.Duration) {
 // inOrder lets members join and leave in good order, n events of each key.
 func (r *realCrowd) inOrder(n int) []*participant {
 	start := time.Now()
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same every time
+	random := rand.New(rand.NewPCG(1, 2))
 	members := []*participant{r.join(), r.join()}
 	produced := r.load(r.ch, 200, n)
 	for i := range 10 {

@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// commits commits what is settled, at most once in a CommitInterval.
+// commits writes what is settled, at most once in a CommitInterval.
 func (s *session) commits() {
 	every := s.c.ch.cfg.CommitInterval
 	for {
@@ -41,10 +41,15 @@ type mark struct {
 func (s *session) commitLast(ctx context.Context, ts []*tenure) error {
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
 		err := s.commit(ctx, ts)
-		if err == nil || unknown(err) || errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kgo.ErrClientClosed) || sleep(ctx, pause) != nil {
+		if err == nil || isFinal(err) || sleep(ctx, pause) != nil {
 			return err
 		}
 	}
+}
+
+// isFinal reports whether a commit would fail in the same way again.
+func isFinal(err error) bool {
+	return unknown(err) || errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kgo.ErrClientClosed)
 }
 
 // commit writes the progress of tenures, of all when none is named, and waits. There

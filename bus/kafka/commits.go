@@ -39,8 +39,10 @@ func commitAt(ctx context.Context, adm *kadm.Client, group string, at kadm.Offse
 	return err
 }
 
+type lister = func(context.Context, ...string) (kadm.ListedOffsets, error)
+
 // listedOf is listed for topics that exist.
-func listedOf(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topics ...string) (kadm.ListedOffsets, error) {
+func listedOf(ctx context.Context, list lister, topics ...string) (kadm.ListedOffsets, error) {
 	return persistFor(ctx, func() (kadm.ListedOffsets, error) {
 		at, err := list(ctx, topics...)
 		if err == nil {
@@ -51,7 +53,7 @@ func listedOf(ctx context.Context, list func(context.Context, ...string) (kadm.L
 }
 
 // listed asks for offsets of topics.
-func listed(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topics ...string) (kadm.ListedOffsets, error) {
+func listed(ctx context.Context, list lister, topics ...string) (kadm.ListedOffsets, error) {
 	return persist(ctx, func() (kadm.ListedOffsets, error) {
 		at, err := list(ctx, topics...)
 		if err == nil {

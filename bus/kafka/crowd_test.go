@@ -44,6 +44,7 @@ type crowd struct {
 const crowdGroup = "chaos.g" // as the channel knows it
 
 func newCrowd(t *testing.T, topic string, open func() *kafka.Channel) *crowd {
+	t.Helper()
 	return &crowd{
 		t: t, open: open, topic: topic,
 		accepted: make(map[string]bool), next: make(map[string]int), runs: make(map[string]int),

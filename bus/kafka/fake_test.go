@@ -23,17 +23,18 @@ import (
 type fake struct {
 	*kfake.Cluster
 
-	t   testing.TB
+	tb  testing.TB
 	cfg kafka.Config
 }
 
 // newFake starts a cluster whose topics have some partitions. It ends with the test.
-func newFake(t testing.TB, brokers, partitions int) *fake {
+func newFake(tb testing.TB, brokers, partitions int) *fake {
+	tb.Helper()
 	net := new(kfake.VirtualNetwork)
 	cluster, err := kfake.NewCluster(kfake.Ports([]int{9092, 9093, 9094}[:brokers]...), kfake.ListenFn(net.Listen), kfake.SleepOutOfOrder())
-	require.NoError(t, err)
-	t.Cleanup(cluster.Close)
-	return &fake{cluster, t, kafka.Config{
+	require.NoError(tb, err)
+	tb.Cleanup(cluster.Close)
+	return &fake{cluster, tb, kafka.Config{
 		Brokers: cluster.ListenAddrs(), Dialer: net.DialContext, SessionTimeout: session,
 		Topics: kafka.TopicDefaults{Partitions: partitions},
 	}}
@@ -42,22 +43,22 @@ func newFake(t testing.TB, brokers, partitions int) *fake {
 // channel opens a channel, which is closed with the test.
 func (f *fake) channel() *kafka.Channel {
 	ch := kafka.New(f.cfg)
-	f.t.Cleanup(func() { _ = ch.Close(context.Background()) })
+	f.tb.Cleanup(func() { _ = ch.Close(context.Background()) })
 	return ch
 }
 
 // client opens a client of the cluster, which is closed with the test.
 func (f *fake) client(opts ...kgo.Opt) *kgo.Client {
 	cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(f.cfg.Brokers...), kgo.Dialer(f.cfg.Dialer))...)
-	require.NoError(f.t, err)
-	f.t.Cleanup(cl.Close)
+	require.NoError(f.tb, err)
+	f.tb.Cleanup(cl.Close)
 	return cl
 }
 
 // committed returns what a group has committed of a partition; -1 is nothing.
 func (f *fake) committed(group, topic string, partition int32) int64 {
-	got, err := kadm.NewClient(f.client()).FetchOffsets(f.t.Context(), group)
-	require.NoError(f.t, err)
+	got, err := kadm.NewClient(f.client()).FetchOffsets(f.tb.Context(), group)
+	require.NoError(f.tb, err)
 	if at, known := got.Lookup(topic, partition); known {
 		return at.At
 	}
@@ -82,10 +83,11 @@ func record(topic string, partition int32, id string) *kgo.Record {
 }
 
 // put produces events.
-func put(t testing.TB, ch event.Channel, topic string, es ...event.Event) {
-	p, err := ch.Producer(t.Context(), topic)
-	require.NoError(t, err)
-	require.NoError(t, p.Produce(t.Context(), es...))
+func put(tb testing.TB, ch event.Channel, topic string, es ...event.Event) {
+	tb.Helper()
+	p, err := ch.Producer(tb.Context(), topic)
+	require.NoError(tb, err)
+	require.NoError(tb, p.Produce(tb.Context(), es...))
 }
 
 // hand is a member that receives in the background and holds what hold wants; the rest
@@ -103,9 +105,10 @@ type hand struct {
 }
 
 // join adds a member to a group.
-func join(t testing.TB, ch event.Channel, group, topic string, hold func(event.Delivery) bool) *hand {
+func join(tb testing.TB, ch event.Channel, group, topic string, hold func(event.Delivery) bool) *hand {
+	tb.Helper()
 	h := &hand{hold: hold, held: make(map[string]event.Token), done: make(chan struct{})}
-	c, err := ch.Consumer(t.Context(), event.Subscription{
+	c, err := ch.Consumer(tb.Context(), event.Subscription{
 		Group: group, Topics: []string{topic}, Grace: time.Second, CancelGrace: time.Second,
 		OnError: func(err error) {
 			h.mu.Lock()
@@ -113,7 +116,7 @@ func join(t testing.TB, ch event.Channel, group, topic string, hold func(event.D
 			h.errors = append(h.errors, err)
 		},
 	})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	h.Consumer = c
 	go h.run()
 	return h
@@ -159,19 +162,20 @@ func (h *hand) told() []error {
 }
 
 // leave closes a member in good order.
-func (h *hand) leave(t testing.TB) {
-	require.NoError(t, h.Close(context.Background()))
+func (h *hand) leave(tb testing.TB) {
+	tb.Helper()
+	require.NoError(tb, h.Close(context.Background()))
 	<-h.done
 }
 
 // eventually waits, in virtual time.
-func eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what string, cond func() bool) {
+	tb.Helper()
 	for range 6000 {
 		if cond() {
 			return
 		}
 		time.Sleep(100 * time.Millisecond) // virtual
 	}
-	require.FailNow(t, "not in ten minutes: "+what)
+	require.FailNow(tb, "not in ten minutes: "+what)
 }

@@ -43,13 +43,13 @@ func TestMemberProcess(t *testing.T) {
 	defer stop()
 	go func() { // a child doesn't outlive its parent
 		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // a process of the test
 	}()
 	b := newMember(kafka.New(kafka.Config{Brokers: task.Config, SessionTimeout: session}), task.Topic, func(ctx context.Context, id string) error {
 		return ask(ctx, task.Handler, id)
 	})
 	require.NoError(t, b.Start(ctx))
-	fmt.Println("started")
+	fmt.Println("started") //nolint:forbidigo // to the parent
 	<-ctx.Done()
 	require.NoError(t, b.Shutdown(context.WithoutCancel(ctx)))
 }
@@ -100,7 +100,7 @@ type process struct {
 func (c *crowd) spawn(brokers []string, handler string) *process {
 	task, err := json.Marshal(memberTask{brokers, c.topic, handler})
 	require.NoError(c.t, err)
-	cmd := exec.CommandContext(c.t.Context(), os.Args[0], "-test.run=^TestMemberProcess$") //nolint:gosec // ourselves
+	cmd := exec.CommandContext(c.t.Context(), os.Args[0], "-test.run=^TestMemberProcess$")
 	cmd.Env = append(os.Environ(), memberVariable+"="+string(task))
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
