@@ -62,30 +62,45 @@ type mark struct {
 	metadata string
 }
 
-// commit writes the progress of tenures, of all when none is named, and waits.
+// commitLast is commit for what can't be committed later: it tries until ctx ends.
+func (s *session) commitLast(ctx context.Context, ts []*tenure) error {
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
+		err := s.commit(ctx, ts)
+		if err == nil || isFinal(err) || sleep(ctx, pause) != nil {
+			return err
+		}
+	}
+}
+
+// isFinal reports whether a commit would fail in the same way again.
+func isFinal(err error) bool {
+	return unknown(err) || errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kgo.ErrClientClosed)
+}
+
+// commit writes the progress of tenures, of all when none is named, and waits. There
+// is one at a time: an older one must not come last, and who finds nothing to commit
+// must know that what is on its way has arrived.
 func (s *session) commit(ctx context.Context, ts []*tenure) error {
+	select {
+	case s.committing <- struct{}{}:
+		defer func() { <-s.committing }()
+	case <-ctx.Done():
+		return fmt.Errorf("kafka: group %q: committing: %w", s.c.sub.Group, ctx.Err())
+	}
 	marks := s.marks(ts)
 	if len(marks) == 0 {
 		return nil
 	}
 	offsets := make(map[string]map[int32]kgo.EpochOffset)
-	metadata := make(map[partition]string, len(marks))
 	for p, m := range marks {
 		if offsets[p.topic] == nil {
 			offsets[p.topic] = make(map[int32]kgo.EpochOffset)
 		}
 		offsets[p.topic][p.n] = kgo.EpochOffset{Epoch: -1, Offset: m.at}
-		metadata[p] = m.metadata
 	}
 	var failed error
 	withMetadata := kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
-		for i := range req.Topics {
-			t := &req.Topics[i]
-			for j := range t.Partitions {
-				text := metadata[partition{t.Topic, t.Partitions[j].Partition}]
-				t.Partitions[j].Metadata = &text
-			}
-		}
+		s.complete(req, marks)
 		return nil
 	})
 	answered := func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, res *kmsg.OffsetCommitResponse, err error) {
@@ -99,6 +114,7 @@ func (s *session) commit(ctx context.Context, ts []*tenure) error {
 		switch {
 		case failed != nil:
 			m.l.dirty = true // again, next time
+			m.l.t.keys.committed = -1
 		case p.topic == m.l.topic:
 			m.l.committed = m.at
 		}
@@ -110,8 +126,33 @@ func (s *session) commit(ctx context.Context, ts []*tenure) error {
 	return fmt.Errorf("kafka: group %q: committing: %w", s.c.sub.Group, failed)
 }
 
-// judge returns the first error of a commit that matters.
-func (s *session) judge(res *kmsg.OffsetCommitResponse) error {
+// complete adds the metadata to a commit that is about to be sent, and takes out what
+// is no longer ours: the coordinator refuses a request of an older generation, it does
+// not know whose a partition is.
+func (s *session) complete(req *kmsg.OffsetCommitRequest, marks map[partition]mark) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	topics := req.Topics[:0]
+	for _, t := range req.Topics {
+		ps := t.Partitions[:0]
+		for _, p := range t.Partitions {
+			m := marks[partition{t.Topic, p.Partition}]
+			if m.l.t.ended {
+				continue
+			}
+			p.Metadata = &m.metadata
+			ps = append(ps, p)
+		}
+		if t.Partitions = ps; len(ps) > 0 {
+			topics = append(topics, t)
+		}
+	}
+	req.Topics = topics
+}
+
+// judge returns the first error of a commit that matters. Topics that are gone matter
+// least.
+func (s *session) judge(res *kmsg.OffsetCommitResponse) (gone error) {
 	for _, t := range res.Topics {
 		for _, p := range t.Partitions {
 			err := kerr.ErrorForCode(p.ErrorCode)
@@ -120,12 +161,14 @@ func (s *session) judge(res *kmsg.OffsetCommitResponse) error {
 			case errors.Is(err, kerr.OffsetMetadataTooLarge):
 				s.c.ch.metadataLimit.Store(s.c.ch.metadataLimit.Load() / 2)
 				return err
+			case unknown(err):
+				gone = fmt.Errorf("topic %q, partition %d: %w", t.Topic, p.Partition, err)
 			default:
 				return fmt.Errorf("topic %q, partition %d: %w", t.Topic, p.Partition, err)
 			}
 		}
 	}
-	return nil
+	return gone
 }
 
 // marks collects what is to be committed.

@@ -42,6 +42,17 @@ func commitAt(ctx context.Context, adm *kadm.Client, group string, at kadm.Offse
 // lister asks for offsets of topics: where they begin, where they end.
 type lister = func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error)
 
+// listedOf is listed for topics that exist.
+func listedOf(ctx context.Context, list lister, topics ...string) (kadm.ListedOffsets, error) {
+	return persistFor(ctx, func() (kadm.ListedOffsets, error) {
+		at, err := list(ctx, topics...)
+		if err == nil {
+			err = at.Error()
+		}
+		return at, err
+	})
+}
+
 // listed is a lister's answer, once there is one.
 func listed(ctx context.Context, list lister, topics ...string) (kadm.ListedOffsets, error) {
 	return persist(ctx, func() (kadm.ListedOffsets, error) {

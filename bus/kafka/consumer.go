@@ -98,11 +98,15 @@ func (c *consumer) run(s *session) {
 		if c.isClosing() {
 			return
 		}
+		c.lose(c.all(s)) // what the client was given while it ended
 		for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
 			next, err := c.open()
 			if err == nil {
 				s = next
 				break
+			}
+			if c.isClosing() {
+				return
 			}
 			c.tell(err)
 			select {
@@ -239,7 +243,7 @@ func (c *consumer) Hold(t event.Token, failures int) {
 	var lost []event.Token
 	switch {
 	case c.closing || l.t.revoking:
-		l.set(n, gone) // nobody runs it here any more
+		lost = l.giveBack(n) // nobody runs it here any more
 	case l.t.keys.parked(s.event.Key()):
 		moves = append(moves, l.leave(n))
 		lost = append(lost, t)
@@ -305,7 +309,12 @@ func (c *consumer) leave(ctx context.Context) error {
 	s := c.s
 	c.mu.Unlock()
 	err := s.leave(ctx)
-	<-c.left
+	late := time.NewTimer(leaveTimeout)
+	select {
+	case <-c.left:
+		late.Stop()
+	case <-late.C: // a question to a broker that hangs: it ends by itself
+	}
 	c.mu.Lock()
 	c.closed = true
 	for _, t := range c.tenures {

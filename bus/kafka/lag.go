@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/leat-go/leat/event"
@@ -110,14 +111,17 @@ func (ch *Channel) openOf(ctx context.Context, topic, group string) (map[int32]o
 	if err != nil {
 		return nil, err
 	}
+	exists := strings.HasSuffix(topic, redriveSuffix)
+	commits.Each(func(o kadm.OffsetResponse) { exists = exists || o.Topic == topic && o.At >= 0 })
+	if !exists {
+		return nil, nil
+	}
 	out := make(map[int32]open)
 	for n, s := range all {
 		o := open{stretch: s}
 		if at, known := commits.Lookup(topic, n); known && at.At >= 0 {
 			o.from, o.p = max(at.At, s.from), decodeProgress(at.At, at.Metadata)
-		} else if !strings.HasSuffix(topic, redriveSuffix) {
-			continue // the group doesn't exist here
-		}
+		} // else the partition is new, and the group begins at its beginning
 		for _, done := range o.p.settled {
 			o.waiting -= int(max(min(done.to, o.to)-max(done.from, o.from), 0))
 		}

@@ -192,21 +192,19 @@ func (l *lane) each(f func(n uint64, s *slot)) {
 	}
 }
 
-// progress returns what the next owner should know above the base.
+// progress returns what the next owner should know above the base. What was seen and
+// is not open is settled: by us, by an owner before us, or it is no event.
 func (l *lane) progress() progress {
 	p := progress{end: l.next}
-	from := int64(-1)
+	done := l.base() // all up to here was looked at
 	l.each(func(_ uint64, s *slot) {
 		if s.state == settled {
-			if from < 0 {
-				from = s.offset
-			}
 			return
 		}
-		if from >= 0 {
-			p.settled = append(p.settled, span{from, s.offset})
-			from = -1
+		if s.offset > done {
+			p.settled = append(p.settled, span{done, s.offset})
 		}
+		done = s.offset + 1
 		if s.failures > 0 {
 			p.fail(s.offset, s.failures)
 		}
@@ -214,8 +212,8 @@ func (l *lane) progress() progress {
 			p.delayed++
 		}
 	})
-	if from >= 0 {
-		p.settled = append(p.settled, span{from, l.next})
+	if l.next > done {
+		p.settled = append(p.settled, span{done, l.next})
 	}
 	for _, s := range l.ahead { // not reached yet
 		if s.to > l.next {

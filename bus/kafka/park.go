@@ -27,9 +27,11 @@ func (l *lane) leave(n uint64) move {
 	front := l.t.keys.front(key)
 	l.set(n, leaving)
 	l.t.keys.moving[key]++
-	return move{l, n, true, key, l.newLetter(s, kindParked, event.Cause{
+	m := move{l, n, true, key, l.newLetter(s, kindParked, event.Cause{
 		Code: event.CodeParkedBehind, Text: "behind " + front,
 	})}
+	l.t.s.leaving = append(l.t.s.leaving, m)
+	return m
 }
 
 // postpone lets the delayed events of a lane that is filling up wait in the redrive
@@ -48,17 +50,35 @@ func (l *lane) postpone(moves []move) []move {
 		h.origin(s.origin)
 		r := &kgo.Record{Topic: l.t.again.topic, Key: s.rec.Key, Value: s.rec.Value, Headers: h}
 		to(r, l.partition)
-		moves = append(moves, move{l: l, n: n, key: s.event.Key(), rec: r})
+		m := move{l: l, n: n, key: s.event.Key(), rec: r}
+		l.t.s.leaving = append(l.t.s.leaving, m)
+		moves = append(moves, m)
 	})
 	return moves
 }
 
-// moveAll sends events behind their parked keys. It doesn't wait: the records of a
-// partition arrive in the order in which they are sent.
+// moveAll sends events behind their parked keys, in the order in which they were let
+// go, whoever does it. It doesn't wait: the records of a partition arrive in the order
+// in which they are sent.
 func (s *session) moveAll(moves []move) {
-	for _, m := range moves {
-		s.move(m)
+	if len(moves) == 0 {
+		return
 	}
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if s.sending {
+		return // they are sent with those before them
+	}
+	s.sending = true
+	for len(s.leaving) > 0 {
+		moves, s.leaving = s.leaving, nil
+		s.c.mu.Unlock()
+		for _, m := range moves {
+			s.move(m)
+		}
+		s.c.mu.Lock()
+	}
+	s.sending = false
 }
 
 func (s *session) move(m move) {

@@ -135,7 +135,7 @@ func (ch *Channel) offsets(ctx context.Context, adm *kadm.Client, from event.Sta
 		}
 	case event.StartDefault, event.StartOldest:
 	}
-	at, err := listed(ctx, list, topics...)
+	at, err := listedOf(ctx, list, topics...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: where %s begin: %w", strings.Join(topics, ", "), err)
 	}

@@ -19,6 +19,7 @@ func (s *session) assigned(_ context.Context, cl *kgo.Client, got map[string][]i
 	if len(from) == 0 {
 		return
 	}
+	cl.ResumeFetchPartitions(got) // the client remembers that they were full when we had them before
 	s.c.mu.Lock()
 	ts := s.c.assign(s, from)
 	s.c.mu.Unlock()
@@ -66,7 +67,7 @@ func (s *session) revoked(ctx context.Context, _ *kgo.Client, lost map[string][]
 	s.c.finish(ctx, ts)
 	wait, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
-	if err := s.commit(wait, ts); err != nil {
+	if err := s.commitLast(wait, ts); err != nil {
 		s.c.tell(err)
 	}
 	s.c.mu.Lock()
@@ -188,6 +189,25 @@ func (t *tenure) giveUp(tokens []event.Token) []event.Token {
 	}
 	t.c.change()
 	return tokens
+}
+
+// giveBack takes a delivery away that goes to the next owner, and with it what waits
+// behind it. It returns the tokens of these. The consumer is locked.
+func (l *lane) giveBack(n uint64) (behind []event.Token) {
+	key := l.at(n).event.Key()
+	l.set(n, gone)
+	if key == "" {
+		return nil
+	}
+	for _, other := range [...]*lane{&l.t.again, &l.t.main} {
+		other.each(func(m uint64, s *slot) {
+			if s.state == inHand && s.event.Key() == key {
+				behind = append(behind, other.token(m))
+				other.set(m, gone)
+			}
+		})
+	}
+	return behind
 }
 
 // giveUpHeld takes away what nobody has received, what is held, and what waits behind

@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/leat-go/leat/event"
 )
 
 // session is a consumer's connection to the cluster, from its joining of the group to
@@ -26,9 +28,15 @@ type session struct {
 	stopRead context.CancelFunc
 	alive    context.Context // ends with the session
 	end      context.CancelFunc
+	network  context.Context // ends what the clients wait for, when they don't close by themselves
+	cut      context.CancelFunc
 	dirty    chan struct{} // there is something to commit
 
-	scratch []slot // of read
+	scratch    []slot        // of read
+	committing chan struct{} // full while a commit is on its way
+
+	leaving []move // that are to be sent behind their parked keys; the consumer is locked
+	sending bool   // somebody sends them
 
 	begun      sync.Mutex // never held while something is waited for
 	beginnings map[partition]beginning
@@ -42,9 +50,10 @@ type beginning struct {
 
 // open makes a session. It joins the group in the background.
 func (c *consumer) open() (*session, error) {
-	s := &session{c: c, dirty: make(chan struct{}, 1), beginnings: make(map[partition]beginning)}
+	s := &session{c: c, dirty: make(chan struct{}, 1), committing: make(chan struct{}, 1), beginnings: make(map[partition]beginning)}
 	s.reading, s.stopRead = context.WithCancel(context.Background())
 	s.alive, s.end = context.WithCancel(context.Background())
+	s.network, s.cut = context.WithCancel(context.Background())
 	s.beat.limit = c.ch.cfg.SessionTimeout
 	s.beat.good.Store(time.Now().UnixNano())
 	var err error
@@ -58,14 +67,17 @@ func (c *consumer) open() (*session, error) {
 		return nil, fmt.Errorf("kafka: group %q: %w", c.sub.Group, err)
 	}
 	c.mu.Lock()
-	c.s = s
 	stopped := c.closing
-	if c.sub.Ephemeral {
-		c.assign(s, c.begin)
+	if !stopped { // else Close may have looked already for what to end
+		c.s = s
+		if c.sub.Ephemeral {
+			c.assign(s, c.begin)
+		}
 	}
 	c.mu.Unlock()
 	if stopped {
-		s.stopRead()
+		s.shut()
+		return nil, event.ErrClosed
 	}
 	return s, nil
 }
@@ -74,6 +86,7 @@ func (c *consumer) open() (*session, error) {
 func (s *session) consuming() []kgo.Opt {
 	c := s.c
 	opts := append(c.dialing(),
+		kgo.WithContext(s.network),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // to know that nothing is behind them
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -130,6 +143,7 @@ func (s *session) run() {
 		wg.Go(s.side.run)
 	}
 	wg.Wait()
+	s.cl.AllowRebalance() // nobody polls any more: what waits for that in the client may end
 }
 
 // stopReading lets no more be read; what is in hand is settled and committed still.
@@ -141,6 +155,7 @@ func (s *session) soil() { signal(s.dirty) }
 // read reads records while there is room for them.
 func (s *session) read() {
 	c := s.c
+	var strangeSince time.Time
 	for s.reading.Err() == nil {
 		if !c.roomToRead() {
 			select {
@@ -155,7 +170,35 @@ func (s *session) read() {
 			s.take(fetches)
 		}
 		s.cl.AllowRebalance()
+		if fetches.Err() == nil {
+			strangeSince = time.Time{}
+			continue
+		}
+		_ = sleep(s.reading, 100*time.Millisecond) // some the client repeats at once
+		switch {
+		case !isStrange(fetches):
+			strangeSince = time.Time{}
+		case strangeSince.IsZero():
+			strangeSince = time.Now()
+		case time.Since(strangeSince) > time.Second && s.reading.Err() == nil:
+			s.renew()
+		}
 	}
+}
+
+// isStrange reports whether a topic is not the one that we knew by that name. The
+// client never takes the new one.
+func isStrange(fetches kgo.Fetches) bool {
+	return slices.ContainsFunc(fetches.Errors(), func(e kgo.FetchError) bool { return errors.Is(e.Err, kerr.UnknownTopicID) })
+}
+
+// renew ends the session so that another takes its place.
+func (s *session) renew() {
+	bye, cancel := context.WithTimeout(s.reading, leaveTimeout)
+	defer cancel()
+	s.c.lose(s.c.all(s))
+	_ = s.cl.LeaveGroupContext(bye)
+	s.shut()
 }
 
 func (c *consumer) roomToRead() bool {
@@ -189,6 +232,7 @@ func (s *session) take(fetches kgo.Fetches) {
 	c := s.c
 	var moves []move
 	var full []*lane
+	var cut []error
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		if len(p.Records) == 0 {
 			return
@@ -204,6 +248,10 @@ func (s *session) take(fetches kgo.Fetches) {
 		if t.main.next < 0 { // the first of this tenure
 			t.main.begin(s.beginningOf(t.partition, p.Records[0].Offset))
 		}
+		if from, to := t.main.next, p.LogStartOffset; from < to {
+			cut = append(cut, fmt.Errorf("kafka: group %q, topic %q, partition %d: %d offsets from %d on were deleted before all of them were handled",
+				c.sub.Group, p.Topic, p.Partition, to-from, from))
+		}
 		for i, r := range p.Records {
 			moves = t.main.enter(r, slots[i], moves)
 		}
@@ -215,7 +263,10 @@ func (s *session) take(fetches kgo.Fetches) {
 		}
 		t.offer()
 	})
-	s.pause(full)
+	for _, err := range cut {
+		c.tell(err)
+	}
+	c.steer(full)
 	s.moveAll(moves)
 	s.soil()
 }
@@ -249,32 +300,6 @@ func (l *lane) enter(r *kgo.Record, s slot, moves []move) []move {
 		l.push(s)
 	}
 	return moves
-}
-
-// pause reads no further where too much is open.
-func (s *session) pause(full []*lane) {
-	for _, l := range full {
-		s.clientOf(l).PauseFetchPartitions(map[string][]int32{l.topic: {l.partition}})
-	}
-}
-
-// fill reports whether the lane is to be paused. The consumer is locked.
-func (l *lane) fill() bool {
-	if l.paused || l.open() < most {
-		return false
-	}
-	l.paused = true
-	return true
-}
-
-// settledSome reports whether the lane, which was paused, is to be read again. The
-// consumer is locked.
-func (l *lane) settledSome() bool {
-	if !l.paused || l.open() > resume {
-		return false
-	}
-	l.paused = false
-	return true
 }
 
 // offsetsFetched notes where the partitions go on.
@@ -313,8 +338,19 @@ func (s *session) leave(ctx context.Context) error {
 	defer cancel()
 	var err error
 	if !s.c.sub.Ephemeral {
-		err = s.commit(wait, nil)
-		_ = s.cl.LeaveGroupContext(wait)
+		err = s.commitLast(wait, nil)
+		if errors.Is(err, context.DeadlineExceeded) { // a rebalance holds it up, and others have a grace
+			grace, cancel := context.WithTimeout(ctx, s.c.sub.Grace)
+			err = s.commitLast(grace, nil)
+			cancel()
+		}
+		last := leaveTimeout
+		if err != nil { // nobody answers
+			last = closeTimeout
+		}
+		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), last)
+		defer cancel()
+		_ = s.cl.LeaveGroupContext(bye)
 	}
 	select {
 	case <-s.shut(): //nolint:contextcheck // whatever became of ctx
@@ -325,6 +361,10 @@ func (s *session) leave(ctx context.Context) error {
 
 // leaveTimeout bounds how long a member tries to commit and to say goodbye.
 const leaveTimeout = 5 * time.Second
+
+// closeTimeout bounds how long its clients try to end what they have begun: they wait
+// for the answer to a JoinGroup, which may be minutes when a broker hangs.
+const closeTimeout = time.Second
 
 // shut closes what the session holds, in the background, and returns a channel that is
 // closed when that is done: a client whose network is dead takes its time. The group
@@ -337,6 +377,9 @@ func (s *session) shut() <-chan struct{} {
 		defer close(done)
 		ended, cancel := context.WithCancel(context.Background())
 		cancel()
+		late := time.AfterFunc(closeTimeout, s.cut)
+		defer late.Stop()
+		defer s.cut()
 		_ = s.cl.LeaveGroupContext(ended) // or Close would wait for the coordinator
 		s.cl.CloseAllowingRebalance()
 		s.side.close()

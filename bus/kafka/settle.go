@@ -48,7 +48,7 @@ func (c *consumer) Settle(ctx context.Context, ss []event.Settlement) error {
 	resume := c.resumable()
 	c.change()
 	c.mu.Unlock()
-	s.resume(resume)
+	c.steer(resume)
 	signal(c.wake) // there may be room in hand
 	s.soil()
 	c.tellLost(lost)
@@ -72,8 +72,7 @@ func (c *consumer) end(e *event.Settlement) ([]move, []event.Token, error) {
 	case event.SettleDead, event.SettlePark:
 	case event.SettleRetry, event.SettleRelease:
 		if c.closing || l.t.revoking {
-			l.set(n, gone) // it goes back with its partition
-			return nil, nil, nil
+			return nil, l.giveBack(n), nil // it goes back with its partition
 		}
 		return nil, nil, event.ErrNotSupported
 	default:
@@ -105,34 +104,8 @@ func (s *session) settle(l *lane, n uint64) {
 	s.c.change()
 	s.soil()
 	if l.settledSome() {
-		go s.resume([]*lane{l})
+		go s.c.steer([]*lane{l})
 	}
-}
-
-// resume reads on where too much was open.
-func (s *session) resume(ls []*lane) {
-	for _, l := range ls {
-		l.t.s.clientOf(l).ResumeFetchPartitions(map[string][]int32{l.topic: {l.partition}})
-	}
-}
-
-func (s *session) clientOf(l *lane) *kgo.Client {
-	if l.redrive {
-		return s.side.cl
-	}
-	return s.cl
-}
-
-// resumable returns the lanes that are read again. The consumer is locked.
-func (c *consumer) resumable() (ls []*lane) {
-	for _, t := range c.tenures {
-		for _, l := range [...]*lane{&t.main, &t.again} {
-			if l.settledSome() {
-				ls = append(ls, l)
-			}
-		}
-	}
-	return ls
 }
 
 // bury writes the dead letters of a call and waits until they are durable. A letter

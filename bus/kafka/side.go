@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -25,6 +26,7 @@ type side struct {
 
 func newSide(s *session) (*side, error) {
 	cl, err := kgo.NewClient(s.c.ch.options(append(s.c.dialing(),
+		kgo.WithContext(s.network),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -123,6 +125,11 @@ func (d *side) start(ts []*tenure) error {
 	if err != nil {
 		return err
 	}
+	for _, t := range ts {
+		if _, there := at[partition{t.again.topic, t.n}]; !there { // the topic has grown
+			return d.follow(t.topic)
+		}
+	}
 	from := make(map[string]map[int32]kgo.Offset)
 	var moves []move
 	c := d.s.c
@@ -146,6 +153,23 @@ func (d *side) start(ts []*tenure) error {
 	d.s.moveAll(moves)
 	d.cl.AddConsumePartitions(from)
 	return nil
+}
+
+// errGrown says that a group's own topics have just got more partitions.
+var errGrown = errors.New("its own topics get as many")
+
+// follow gives a group's own topics as many partitions as a topic has.
+func (d *side) follow(topic string) error {
+	c := d.s.c
+	cl, err := c.ch.use()
+	if err == nil {
+		err = c.ch.ensureOwn(d.s.alive, c.sub.Group, topic)
+	}
+	if err != nil {
+		return err
+	}
+	cl.ForceMetadataRefresh()
+	return fmt.Errorf("kafka: group %q: topic %q has more partitions: %w", c.sub.Group, topic, errGrown)
 }
 
 // settleIn lets the events of the topic flow once all is read that concerns them. The
@@ -195,7 +219,7 @@ func (d *side) take(fetches kgo.Fetches, work *sync.WaitGroup) {
 			work.Go(func() { d.s.carryOut(t, cmd) })
 		}
 	})
-	d.s.pause(full)
+	c.steer(full)
 	d.s.moveAll(moves)
 	d.s.soil()
 }
@@ -230,11 +254,11 @@ func (ch *Channel) bounds(ctx context.Context, group string, topics []string) (m
 	if err != nil {
 		return nil, err
 	}
-	starts, err := listed(ctx, adm.ListStartOffsets, topics...)
+	starts, err := listedOf(ctx, adm.ListStartOffsets, topics...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: group %q: where its own topics begin: %w", group, err)
 	}
-	ends, err := listed(ctx, adm.ListCommittedOffsets, topics...)
+	ends, err := listedOf(ctx, adm.ListCommittedOffsets, topics...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: group %q: where its own topics end: %w", group, err)
 	}

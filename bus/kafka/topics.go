@@ -136,7 +136,7 @@ func (ch *Channel) limit(ctx context.Context, topic string) (int, error) {
 		return 0, err
 	}
 	n := defaultMaxMessage
-	configs, err := configsOf(ctx, adm, topic)
+	configs, err := persistFor(ctx, func() (map[string]string, error) { return configsOf(ctx, adm, topic) })
 	switch {
 	case err != nil && !denied(err):
 		return 0, err
@@ -149,19 +149,22 @@ func (ch *Channel) limit(ctx context.Context, topic string) (int, error) {
 
 // configsOf returns the configuration of a topic.
 func configsOf(ctx context.Context, adm *kadm.Client, topic string) (map[string]string, error) {
-	all, err := persist(ctx, func() (kadm.ResourceConfigs, error) { return adm.DescribeTopicConfigs(ctx, topic) })
+	found, err := persist(ctx, func() (kadm.ResourceConfig, error) {
+		all, err := adm.DescribeTopicConfigs(ctx, topic)
+		if err != nil {
+			return kadm.ResourceConfig{}, err
+		}
+		i := slices.IndexFunc(all, func(r kadm.ResourceConfig) bool { return r.Name == topic })
+		if i < 0 {
+			return kadm.ResourceConfig{}, errors.New("the broker did not answer for it")
+		}
+		return all[i], all[i].Err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("kafka: configuration of topic %q: %w", topic, err)
 	}
-	i := slices.IndexFunc(all, func(r kadm.ResourceConfig) bool { return r.Name == topic })
-	if i < 0 {
-		return nil, fmt.Errorf("kafka: configuration of topic %q: the broker did not answer for it", topic)
-	}
-	if err := all[i].Err; err != nil {
-		return nil, fmt.Errorf("kafka: configuration of topic %q: %w", topic, err)
-	}
-	out := make(map[string]string, len(all[i].Configs))
-	for _, c := range all[i].Configs {
+	out := make(map[string]string, len(found.Configs))
+	for _, c := range found.Configs {
 		out[c.Key] = c.MaybeValue()
 	}
 	return out, nil

@@ -1,0 +1,54 @@
+//go:build synctests
+
+package kafka_test
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/leat-go/leat/event"
+)
+
+// A partition that was full when it went to another member is read again when it comes
+// back.
+func TestBubblePausedPartitionComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, 1, 2)
+		ch := f.channel()
+		first := func(d event.Delivery) bool { return strings.HasPrefix(d.Event.ID(), "first") }
+		a := join(t, ch, "g", "topic", first)
+		raw := f.client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		for p := range int32(2) {
+			rs := []*kgo.Record{record("topic", p, fmt.Sprint("first-", p))}
+			for i := range 17_000 {
+				rs = append(rs, record("topic", p, fmt.Sprintf("%d-%d", p, i)))
+			}
+			require.NoError(t, raw.ProduceSync(t.Context(), rs...).FirstErr())
+		}
+		eventually(t, "the windows are full", func() bool { return len(a.got()) >= 2*(16<<10)-2 })
+		b := join(t, f.channel(), "g", "topic", nil)
+		eventually(t, "the other member has one of them", func() bool { return len(b.got()) > 0 })
+		eventually(t, "and has handled it", func() bool { return len(a.got())+len(b.got()) > 33_000 })
+		b.leave(t)
+		for p := range int32(2) {
+			for i := range 100 {
+				require.NoError(t, raw.ProduceSync(t.Context(), record("topic", p, fmt.Sprintf("last-%d-%d", p, i))).FirstErr())
+			}
+		}
+		a.mu.Lock()
+		tokens := maps.Clone(a.held)
+		a.mu.Unlock()
+		for _, token := range tokens {
+			_ = a.Settle(t.Context(), []event.Settlement{event.Ack(token)}) // one is lost
+		}
+		eventually(t, "all are handled", func() bool { return len(a.got())+len(b.got()) == 2*17_100+1 })
+		require.NoError(t, ch.Quiet(t.Context(), "g"))
+		a.leave(t)
+	})
+}
