@@ -95,7 +95,13 @@ func (l *lane) saw(offset int64) bool {
 	}
 	l.next = offset + 1
 	l.dirty = true
-	return !l.wasSettled(offset)
+	if !l.wasSettled(offset) {
+		return true
+	}
+	if l.open() > 0 { // or the base says it
+		l.push(slot{offset: offset, state: settled})
+	}
+	return false
 }
 
 // wasSettled reports whether an owner before us settled a record.
