@@ -38,6 +38,10 @@ type mark struct {
 
 // commit writes the progress of tenures, of all when none is named, and waits.
 func (s *session) commit(ctx context.Context, ts []*tenure) error {
+	if err := s.takeTurn(ctx); err != nil {
+		return fmt.Errorf("kafka: group %q: committing: another commit is not answered for: %w", s.c.sub.Group, err)
+	}
+	defer s.passTurn()
 	marks := s.marks(ts)
 	if len(marks) == 0 {
 		return nil
@@ -77,6 +81,19 @@ func (s *session) commit(ctx context.Context, ts []*tenure) error {
 	s.c.mu.Unlock()
 	return fmt.Errorf("kafka: group %q: committing: %w", s.c.sub.Group, failed)
 }
+
+// takeTurn waits until nobody else writes offsets of the group: what overtakes a
+// transaction would undo what it committed.
+func (s *session) takeTurn(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (s *session) passTurn() { <-s.turn }
 
 // judge returns the first error of a commit that matters.
 func (s *session) judge(res *kmsg.OffsetCommitResponse) error {
@@ -118,12 +135,25 @@ func (s *session) marks(ts []*tenure) map[partition]mark {
 			if !l.dirty || l.next < 0 {
 				continue
 			}
+			m, complete := l.mark(nil, limit)
+			if !complete {
+				continue // what was committed before tells more of what matters
+			}
 			l.dirty = false
-			out[partition{l.topic, l.partition}] = mark{l, l.base(), l.progress().encode(l.base(), limit)}
+			out[partition{l.topic, l.partition}] = m
 		}
 		if m, dirty := t.keys.mark(t); dirty {
 			out[partition{deadTopic(t.topic, c.sub.Group), t.n}] = m
 		}
 	}
 	return out
+}
+
+// mark returns what is to be committed of a lane. complete tells whether nothing is
+// left out of it that a transaction settled.
+func (l *lane) mark(x *transaction, limit int) (m mark, complete bool) {
+	p := l.progress(x)
+	m = mark{l, l.base(x), ""}
+	m.metadata = p.encode(m.at, limit)
+	return m, !l.t.c.ch.cfg.Transactions || p.tells(m.at, m.metadata, l.exact)
 }

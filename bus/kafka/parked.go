@@ -86,7 +86,7 @@ func (k *parkedKeys) mark(t *tenure) (mark, bool) {
 		return mark{}, false
 	}
 	at := k.restart()
-	reached := t.again.base()
+	reached := t.again.base(nil)
 	for o, until := range k.until {
 		if reached >= until {
 			delete(k.until, o)

@@ -45,6 +45,9 @@ var _ event.PositionProducer = (*producer)(nil)
 
 // Produce implements [event.Producer].
 func (p *producer) Produce(ctx context.Context, events ...event.Event) error {
+	if d := p.ch.keeper(ctx); d != nil {
+		return d.keep(p, events)
+	}
 	_, err := p.produce(ctx, events, nil)
 	return err
 }

@@ -25,6 +25,8 @@ type session struct {
 	alive    context.Context // ends with the session
 	end      context.CancelFunc
 	dirty    chan struct{} // there is something to commit
+	turn     chan struct{} // full while somebody writes offsets of the group
+	txs      *transactor   // nil: without transactions
 
 	begun      sync.Mutex // never held while something is waited for
 	beginnings map[partition]beginning
@@ -38,12 +40,15 @@ type beginning struct {
 
 // open makes a session. It joins the group in the background.
 func (c *consumer) open() (*session, error) {
-	s := &session{c: c, dirty: make(chan struct{}, 1), beginnings: make(map[partition]beginning)}
+	s := &session{c: c, dirty: make(chan struct{}, 1), turn: make(chan struct{}, 1), beginnings: make(map[partition]beginning)}
 	s.reading, s.stopRead = context.WithCancel(context.Background())
 	s.alive, s.end = context.WithCancel(context.Background())
 	s.beat.limit = c.ch.cfg.SessionTimeout
 	s.beat.good.Store(time.Now().UnixNano())
 	var err error
+	if c.transacts() {
+		s.txs = newTransactor(s)
+	}
 	if !c.sub.Ephemeral {
 		if s.side, err = newSide(s); err != nil {
 			return nil, err
@@ -299,4 +304,5 @@ func (s *session) shut() {
 	_ = s.cl.LeaveGroupContext(ended) // or Close would wait for the coordinator
 	s.cl.CloseAllowingRebalance()
 	s.side.close()
+	s.txs.close()
 }

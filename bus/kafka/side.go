@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -233,7 +234,7 @@ func (ch *Channel) bounds(ctx context.Context, group string, topics []string) (m
 	if err != nil {
 		return nil, fmt.Errorf("kafka: group %q: where its own topics end: %w", group, err)
 	}
-	commits, err := committed(ctx, adm, group, topics...)
+	commits, err := committed(kadm.RequireStable(ctx), adm, group, topics...) // of the owner before, too
 	if err != nil {
 		return nil, err
 	}
