@@ -181,6 +181,13 @@ func (p *part) slot() *slot {
 	return s
 }
 
+// haveLost reports whether all partitions of parts are others'.
+func (c *consumer) haveLost(parts []*part) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !slices.ContainsFunc(parts, func(p *part) bool { return !p.l.t.ended })
+}
+
 // refuse takes the parts of a lane out of a transaction.
 func (x *transaction) refuse(l *lane, err error) {
 	for _, p := range x.parts {

@@ -107,7 +107,7 @@ func (w *transactor) try(ctx context.Context, by membership, live []*part, marks
 	case errors.Is(err, kerr.OperationNotAttempted), errors.Is(err, kerr.TransactionAbortable):
 		return false, errors.Join(w.failed("end", err), w.abort(ctx, cl))
 	}
-	return w.resolve(w.replace(cl, "end", err), marks)
+	return w.resolve(w.replace(cl, "end", err), live, marks)
 }
 
 // membership is who commits: in another generation it is somebody else.
@@ -174,8 +174,9 @@ func (w *transactor) abort(ctx context.Context, cl *kgo.Client) error {
 
 // resolve finds out what became of a transaction whose end was not answered for. A new
 // producer ends it if it is open; then the group's offsets tell. Nothing else of the
-// group is committed meanwhile.
-func (w *transactor) resolve(unknown error, marks map[partition]mark) (bool, error) {
+// group is committed meanwhile. Once others have the partitions it doesn't matter here:
+// the brokers tell them nothing before the transaction is over.
+func (w *transactor) resolve(unknown error, live []*part, marks map[partition]mark) (bool, error) {
 	alive := w.s.alive
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		committed, err := w.look(alive, marks)
@@ -185,6 +186,8 @@ func (w *transactor) resolve(unknown error, marks map[partition]mark) (bool, err
 			return true, nil
 		case err == nil:
 			return false, unknown
+		case w.s.c.haveLost(live):
+			return false, fmt.Errorf("%w: %w", event.ErrLeaseLost, unknown)
 		case sleep(alive, pause) != nil:
 			return false, unknown
 		}
