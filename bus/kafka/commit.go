@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// commits commits what is settled, at most once in a CommitInterval.
+// commits writes what is settled, at most once in a CommitInterval.
 func (s *session) commits() {
 	every := s.c.ch.cfg.CommitInterval
 	for {

@@ -99,8 +99,10 @@ func (c Config) withDefaults() (Config, error) {
 	if c.TLS != nil && c.TLS.MinVersion != 0 && c.TLS.MinVersion < tls.VersionTLS12 {
 		errs = append(errs, fmt.Errorf("kafka: Config.TLS.MinVersion is %s: at least TLS 1.2 is needed", tls.VersionName(c.TLS.MinVersion)))
 	}
-	if c.SessionTimeout < 0 || c.CommitInterval < 0 || c.TransactionTimeout < 0 || c.MaxBuffered < 0 || c.Topics.Partitions < 0 || c.Topics.Replicas < 0 {
-		errs = append(errs, errors.New("kafka: Config: SessionTimeout, CommitInterval, TransactionTimeout, MaxBuffered, Topics.Partitions and Topics.Replicas can't be negative"))
+	if c.SessionTimeout < 0 || c.CommitInterval < 0 || c.TransactionTimeout < 0 ||
+		c.MaxBuffered < 0 || c.Topics.Partitions < 0 || c.Topics.Replicas < 0 {
+		errs = append(errs, errors.New("kafka: Config: SessionTimeout, CommitInterval, TransactionTimeout, MaxBuffered, "+
+			"Topics.Partitions and Topics.Replicas can't be negative"))
 	}
 	if c.ClientID == "" {
 		c.ClientID = "leat"

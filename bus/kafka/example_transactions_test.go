@@ -17,7 +17,6 @@ func ExampleConfig_transactions() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer cluster.Close()
 
 	type OrderPlaced struct{ ID string }
 	type InvoiceSent struct{ Order string }
@@ -43,5 +42,6 @@ func ExampleConfig_transactions() {
 	if err := b.Drain(ctx); err != nil {
 		log.Fatal(err)
 	}
+	cluster.Close()
 	// Output: invoice for order 42
 }

@@ -34,11 +34,11 @@ type part struct {
 // nothing is recorded.
 func (c *consumer) transact(ctx context.Context, ss []event.Settlement) (map[int]*part, error) {
 	if !c.transacts() {
-		return nil, nil
+		return nil, nil //nolint:nilnil // a map that is only read
 	}
 	parts, x := c.partsOf(ss)
 	if len(x.parts) > 0 {
-		go x.s.txs.run(x)
+		go x.s.txs.run(x) //nolint:contextcheck // ctx ends the wait, not the transaction
 	}
 	for _, p := range parts {
 		if p.x == nil {
@@ -156,7 +156,8 @@ func (x *transaction) arrange() (live []*part, marks map[partition]mark) {
 		m, complete := l.mark(x, limit)
 		l.exact = was
 		if !complete {
-			x.refuse(l, fmt.Errorf("kafka: topic %q, partition %d: too much in between is not settled: %w", l.topic, l.partition, event.ErrFull))
+			x.refuse(l, fmt.Errorf("kafka: topic %q, partition %d: too much in between is not settled: %w",
+				l.topic, l.partition, event.ErrFull))
 			continue
 		}
 		marks[partition{l.topic, l.partition}] = m

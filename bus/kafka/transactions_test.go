@@ -5,12 +5,14 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -21,10 +23,10 @@ import (
 )
 
 // transacting returns the configuration for a real broker, with topics of this test.
-func transacting(t testing.TB) (cfg kafka.Config, name string) {
-	t.Helper()
+func transacting(tb testing.TB) (cfg kafka.Config, name string) {
+	tb.Helper()
 	return kafka.Config{
-		Brokers: kafkatest.Brokers(t), SessionTimeout: session, Transactions: true, TransactionTimeout: 3 * time.Second,
+		Brokers: kafkatest.Brokers(tb), SessionTimeout: session, Transactions: true, TransactionTimeout: 3 * time.Second,
 		Topics: kafka.TopicDefaults{Partitions: 6},
 	}, fmt.Sprintf("eos-%d", time.Now().UnixNano())
 }
@@ -37,18 +39,18 @@ func numbered(n int) event.Event {
 		WithID(fmt.Sprint(n)).WithKey(fmt.Sprint("key ", n%keys))
 }
 
-func fill(t testing.TB, cfg kafka.Config, topic string, events int) {
-	t.Helper()
+func fill(tb testing.TB, cfg kafka.Config, topic string, events int) {
+	tb.Helper()
 	ch := kafka.New(cfg)
 	defer func() { _ = ch.Close(context.Background()) }()
-	p, err := ch.Producer(t.Context(), topic)
-	require.NoError(t, err)
+	p, err := ch.Producer(tb.Context(), topic)
+	require.NoError(tb, err)
 	for n := 0; n < events; n += 1000 {
 		var es []event.Event
 		for i := n; i < min(n+1000, events); i++ {
 			es = append(es, numbered(i))
 		}
-		require.NoError(t, p.Produce(t.Context(), es...))
+		require.NoError(tb, p.Produce(tb.Context(), es...))
 	}
 }
 
@@ -60,24 +62,24 @@ type reader struct {
 	bad  []string
 }
 
-func newReader(t testing.TB, cfg kafka.Config, topic string) *reader {
-	t.Helper()
+func newReader(tb testing.TB, cfg kafka.Config, topic string) *reader {
+	tb.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
-	require.NoError(t, err)
-	t.Cleanup(cl.Close)
+	require.NoError(tb, err)
+	tb.Cleanup(cl.Close)
 	return &reader{cl: cl, seen: make(map[int]int), last: make(map[int]int)}
 }
 
 // read reads until there are so many different events, and then what else comes.
 func (r *reader) read(ctx context.Context, number func(*kgo.Record) int, events int, silence time.Duration) {
 	for ctx.Err() == nil {
-		wait := ctx
+		patience := time.Hour
 		if len(r.seen) == events {
-			var cancel context.CancelFunc
-			wait, cancel = context.WithTimeout(ctx, silence)
-			defer cancel()
+			patience = silence
 		}
+		wait, cancel := context.WithTimeout(ctx, patience)
 		fetches := r.cl.PollFetches(wait)
+		cancel()
 		if fetches.Empty() && len(r.seen) == events {
 			return
 		}
@@ -93,17 +95,17 @@ func (r *reader) read(ctx context.Context, number func(*kgo.Record) int, events 
 }
 
 // once asserts that every event is there once, in the order of its key.
-func (r *reader) once(t testing.TB, events int) {
-	t.Helper()
+func (r *reader) once(tb testing.TB, events int) {
+	tb.Helper()
 	twice := 0
 	for _, times := range r.seen {
 		if times > 1 {
 			twice++
 		}
 	}
-	require.Len(t, r.seen, events, "events are missing")
-	require.Zero(t, twice, "events are there more than once")
-	require.Empty(t, r.bad, "out of order")
+	require.Len(tb, r.seen, events, "events are missing")
+	require.Zero(tb, twice, "events are there more than once")
+	require.Empty(tb, r.bad, "out of order")
 }
 
 func first(rec *kgo.Record) int { return int(binary.BigEndian.Uint32(rec.Value)) }
@@ -157,7 +159,7 @@ func (m *copier) run(ctx context.Context) {
 			if m.dead.Load() || ctx.Err() != nil {
 				break
 			}
-			time.Sleep(10 * time.Millisecond) // not to spin while the brokers are away
+			<-time.After(10 * time.Millisecond) // not to spin while the brokers are away
 		}
 	}
 	m.close()
@@ -284,11 +286,12 @@ func TestTransactionsOfAZombieAreRefused(t *testing.T) {
 			var members sync.WaitGroup
 			members.Go(func() { zombie.run(working) })
 			<-reached
-			evict(t, cfg, name+"-g", kafka.Member(zombie.c))
+			member := kafka.Member(zombie.c)
+			evict(t, cfg, name+"-g", member)
 			other, err := newCopier(ctx, cfg, name, 100)
 			require.NoError(t, err)
 			members.Go(func() { other.run(working) })
-			time.Sleep(2 * session) // the group gives the partitions to the other
+			awaitAll(ctx, t, cfg, name+"-g", member)
 			close(goOn)
 			r := newReader(t, cfg, name+"-out")
 			r.read(ctx, first, 100, 5*time.Second)
@@ -314,6 +317,25 @@ func evict(t *testing.T, cfg kafka.Config, group, member string) {
 	require.NoError(t, err)
 	require.Zero(t, res.ErrorCode)
 	require.Zero(t, res.Members[0].ErrorCode)
+}
+
+// awaitAll waits until a group is stable without a member.
+func awaitAll(ctx context.Context, t *testing.T, cfg kafka.Config, group, without string) {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...))
+	require.NoError(t, err)
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	for ctx.Err() == nil {
+		groups, err := adm.DescribeGroups(ctx, group)
+		require.NoError(t, err)
+		g := groups[group]
+		there := slices.ContainsFunc(g.Members, func(m kadm.DescribedGroupMember) bool { return m.MemberID == without })
+		if g.State == "Stable" && !there && len(g.Members) > 0 {
+			return
+		}
+		<-time.After(100 * time.Millisecond)
+	}
 }
 
 type (
