@@ -205,37 +205,33 @@ func (k Kafka) fill(topic string, n int) error {
 // stopwatch measures from the moment when a group has its member: it takes its time to
 // form. What the client fetches while nobody asks counts, for it was not there before.
 type stopwatch struct {
-	start atomic.Int64
+	start chan time.Time
 	took  time.Duration
 }
 
 // watch starts when a group has a member that has partitions.
 func (w *stopwatch) watch(brokers []string, group string) error {
-	w.start.Store(0)
 	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {
 		return err
 	}
-	adm := kadm.NewClient(cl)
+	w.start = make(chan time.Time, 1)
 	go func() {
 		defer cl.Close()
-		for {
-			groups, err := adm.DescribeGroups(context.Background(), group)
-			if g := groups[group]; err == nil && g.State == "Stable" {
-				w.start.Store(time.Now().UnixNano())
+		for range time.Tick(time.Millisecond) {
+			groups, err := kadm.NewClient(cl).DescribeGroups(context.Background(), group)
+			if err == nil && groups[group].State == "Stable" {
+				w.start <- time.Now()
 				return
 			}
-			time.Sleep(time.Millisecond)
 		}
 	}()
 	return nil
 }
 
 func (w *stopwatch) ended() {
-	for w.start.Load() == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	w.took = time.Duration(time.Now().UnixNano() - w.start.Load())
+	end := time.Now()
+	w.took = end.Sub(<-w.start)
 }
 
 func (w *stopwatch) measured() time.Duration { return w.took }

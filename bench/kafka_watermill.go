@@ -30,7 +30,9 @@ func (k Kafka) produceWatermill() (*Stream, error) {
 	cfg.Producer.Idempotent = true
 	cfg.Producer.Compression = sarama.CompressionLZ4
 	cfg.Net.MaxOpenRequests = 1
-	p, err := wkafka.NewPublisher(wkafka.PublisherConfig{Brokers: k.Brokers, Marshaler: marshaler, OverwriteSaramaConfig: cfg}, watermill.NopLogger{})
+	p, err := wkafka.NewPublisher(wkafka.PublisherConfig{
+		Brokers: k.Brokers, Marshaler: marshaler, OverwriteSaramaConfig: cfg,
+	}, watermill.NopLogger{})
 	if err != nil {
 		return nil, err
 	}

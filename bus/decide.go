@@ -156,7 +156,7 @@ func (g *group) sendCollected(it *item) (act action, done bool) {
 	if errors.Is(context.Cause(r.Context), event.ErrLeaseLost) {
 		return actDrop, false
 	}
-	ctx, cancel := context.WithTimeout(r.detached(), finishTimeout)
+	ctx, cancel := context.WithTimeout(event.WithCollected(r.detached()), finishTimeout)
 	err := r.produce(ctx)
 	cancel()
 	switch {

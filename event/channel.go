@@ -41,7 +41,8 @@ type Producer interface {
 	// returns [ErrFull], all or nothing, or [ErrTooLarge] when so many events could
 	// never be taken at once; it still waits for the broker. NotBefore is honoured,
 	// refused with [ErrDelayTooLong] above the longest delay, and ignored when past.
-	// The slice is not kept.
+	// The slice is not kept. What a handler published may be kept with its delivery
+	// until that is settled: see [WithCollected].
 	Produce(ctx context.Context, events ...Event) error
 }
 
@@ -68,7 +69,7 @@ type Consumer interface {
 	// Settle ends deliveries. It may do I/O. nil means that all are recorded, to be
 	// flushed at the latest by Close; a *[SettleError] names the refused ones by
 	// index: [ErrLeaseLost] for a stale token; [ErrFull] for a dead letter that finds
-	// no room, whose delivery is held then; [ErrNotSupported] for a Park where keys
+	// no room, or an Ack whose kept events don't, whose delivery is held then; [ErrNotSupported] for a Park where keys
 	// can't be parked and [ErrDelayTooLong] for a Retry after more than
 	// Guarantees.MaxRetry, whose deliveries stay as they are. Any other error means
 	// that none was recorded and Settle may be called again with the same.

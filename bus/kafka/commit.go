@@ -81,12 +81,10 @@ func isFinal(err error) bool {
 // is one at a time: an older one must not come last, and who finds nothing to commit
 // must know that what is on its way has arrived.
 func (s *session) commit(ctx context.Context, ts []*tenure) error {
-	select {
-	case s.committing <- struct{}{}:
-		defer func() { <-s.committing }()
-	case <-ctx.Done():
-		return fmt.Errorf("kafka: group %q: committing: %w", s.c.sub.Group, ctx.Err())
+	if err := s.takeTurn(ctx); err != nil {
+		return fmt.Errorf("kafka: group %q: committing: another commit is not answered for: %w", s.c.sub.Group, err)
 	}
+	defer s.passTurn()
 	marks := s.marks(ts)
 	if len(marks) == 0 {
 		return nil
@@ -150,6 +148,19 @@ func (s *session) complete(req *kmsg.OffsetCommitRequest, marks map[partition]ma
 	req.Topics = topics
 }
 
+// takeTurn waits until nobody else writes offsets of the group: what overtakes a
+// transaction would undo what it committed.
+func (s *session) takeTurn(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (s *session) passTurn() { <-s.turn }
+
 // judge returns the first error of a commit that matters. Topics that are gone matter
 // least.
 func (s *session) judge(res *kmsg.OffsetCommitResponse) (gone error) {
@@ -193,13 +204,25 @@ func (s *session) marks(ts []*tenure) map[partition]mark {
 			if !l.dirty || l.next < 0 {
 				continue
 			}
+			m, complete := l.mark(nil, limit)
+			if !complete {
+				continue // what was committed before tells more of what matters
+			}
 			l.dirty = false
-			p := l.progress()
-			out[partition{l.topic, l.partition}] = mark{l, l.base(), p.encode(l.base(), limit)}
+			out[partition{l.topic, l.partition}] = m
 		}
 		if m, dirty := t.keys.mark(t); dirty {
 			out[partition{deadTopic(t.topic, c.sub.Group), t.n}] = m
 		}
 	}
 	return out
+}
+
+// mark returns what is to be committed of a lane. complete tells whether nothing is
+// left out of it that a transaction settled.
+func (l *lane) mark(x *transaction, limit int) (m mark, complete bool) {
+	p := l.progress(x)
+	m = mark{l, l.base(x), ""}
+	m.metadata = p.encode(m.at, limit)
+	return m, !l.t.c.ch.cfg.Transactions || p.tells(m.at, m.metadata, l.exact)
 }

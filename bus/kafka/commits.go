@@ -10,12 +10,15 @@ import (
 // committed returns what a group has committed on topics: nothing, when nobody has
 // heard of it.
 func committed(ctx context.Context, adm *kadm.Client, group string, topics ...string) (kadm.OffsetResponses, error) {
-	commits, err := persist(ctx, func() (kadm.OffsetResponses, error) { return adm.FetchOffsetsForTopics(ctx, group, topics...) })
+	commits, err := persist(ctx, func() (kadm.OffsetResponses, error) {
+		commits, err := adm.FetchOffsetsForTopics(ctx, group, topics...)
+		if err == nil {
+			err = firstOf(commits) // a transaction that is not over, if that matters
+		}
+		return commits, err
+	})
 	if unknown(err) {
 		return kadm.OffsetResponses{}, nil
-	}
-	if err == nil {
-		err = firstOf(commits)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("kafka: what group %q has committed: %w", group, err)

@@ -48,6 +48,16 @@ type Config struct {
 	// 0: 64 MiB. Produce waits for room beyond it.
 	MaxBuffered int64
 
+	// Transactions lets what a handler publishes on this channel, and the settlement of
+	// what it handled, happen both or not at all: see the package's documentation. All
+	// members of a group should agree. The brokers must allow transactional ids that
+	// begin with the name of the group and a dot.
+	Transactions bool
+	// TransactionTimeout is how long the brokers wait for the end of a transaction whose
+	// member vanished; so long its readers wait, and 10 s more by the brokers' default;
+	// 0: 10 s.
+	TransactionTimeout time.Duration
+
 	// Logger gets the client's warnings and errors; never an event's data; nil: none.
 	Logger *slog.Logger
 }
@@ -68,6 +78,7 @@ const (
 	defaultCommit      = 100 * time.Millisecond
 	defaultMaxDelay    = 15 * time.Minute
 	defaultMaxBuffered = 64 << 20
+	defaultTransaction = 10 * time.Second
 	dialTimeout        = 10 * time.Second
 )
 
@@ -89,9 +100,10 @@ func (c Config) withDefaults() (Config, error) {
 	if v := tooOld(c.TLS); v != 0 {
 		errs = append(errs, fmt.Errorf("kafka: Config.TLS allows %s: at least TLS 1.2 is needed", tls.VersionName(v)))
 	}
-	if c.SessionTimeout < 0 || c.CommitInterval < 0 || c.MaxBuffered < 0 || c.Topics.Partitions < 0 || c.Topics.Replicas < 0 {
-		errs = append(errs, errors.New(
-			"kafka: Config: SessionTimeout, CommitInterval, MaxBuffered, Topics.Partitions and Topics.Replicas can't be negative"))
+	if c.SessionTimeout < 0 || c.CommitInterval < 0 || c.TransactionTimeout < 0 ||
+		c.MaxBuffered < 0 || c.Topics.Partitions < 0 || c.Topics.Replicas < 0 {
+		errs = append(errs, errors.New("kafka: Config: SessionTimeout, CommitInterval, TransactionTimeout, MaxBuffered, "+
+			"Topics.Partitions and Topics.Replicas can't be negative"))
 	}
 	if c.ClientID == "" {
 		c.ClientID = "leat"
@@ -101,6 +113,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.SessionTimeout = or(c.SessionTimeout, defaultSession)
 	c.CommitInterval = or(c.CommitInterval, defaultCommit)
+	c.TransactionTimeout = or(c.TransactionTimeout, defaultTransaction)
 	c.MaxBuffered = or(c.MaxBuffered, defaultMaxBuffered)
 	c.MaxDelay = max(or(c.MaxDelay, defaultMaxDelay), 0)
 	return c, errors.Join(errs...)

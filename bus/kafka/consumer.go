@@ -20,7 +20,8 @@ type consumer struct {
 
 	told told
 
-	afterLetters func() // a test's, between a dead letter and the settlement of its origin; else nil
+	afterLetters func()             // a test's, between a dead letter and the settlement of its origin; else nil
+	onTransact   func(point string) // a test's, at points of a transaction; else nil
 
 	wake chan struct{} // there is something to hand out, or the end
 	more chan struct{} // there is room to read on
@@ -38,6 +39,9 @@ type consumer struct {
 	closed  bool // and nothing settled
 	waiting int
 	changed chan struct{} // closed and replaced with every change, while somebody waits for one
+
+	txID string                   // of the member's transactions
+	late map[event.Token]struct{} // committed by a transaction that nobody waited for
 }
 
 var _ event.Consumer = (*consumer)(nil)
@@ -63,19 +67,20 @@ func (ch *Channel) Consumer(ctx context.Context, s event.Subscription) (_ event.
 		tenures: make(map[uint64]*tenure), owned: make(map[partition]*tenure), changed: make(chan struct{}),
 	}
 	c.sub.Topics = slices.Clone(s.Topics)
+	c.txID = transactionalID(s.Group)
 	c.delays.fire = c.comeDue
 	if err := c.prepare(ctx); err != nil {
 		return nil, err
 	}
-	first, err := c.open()
+	first, err := c.open() //nolint:contextcheck // it outlives the call
 	if err != nil {
 		return nil, err
 	}
 	if err := ch.add(c); err != nil {
-		first.cl.Close()
+		first.shut() //nolint:contextcheck // whatever became of ctx
 		return nil, err
 	}
-	go c.run(first)
+	go c.run(first) //nolint:contextcheck // it outlives the call
 	return c, nil
 }
 
@@ -215,7 +220,8 @@ func (c *consumer) take(buf []event.Delivery) (n int) {
 
 func (c *consumer) inHand() int { return c.count[inHand] + c.count[begun] + c.count[held] }
 
-// Begin implements [event.Consumer]. All deliveries of a partition share a context.
+// Begin implements [event.Consumer]. All deliveries of a partition share a context,
+// without transactions.
 func (c *consumer) Begin(t event.Token) (context.Context, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -225,6 +231,9 @@ func (c *consumer) Begin(t event.Token) (context.Context, bool) {
 	}
 	if s.state != begun {
 		l.set(n, begun)
+	}
+	if c.transacts() {
+		return &delivery{&l.t.lease, c, t}, true
 	}
 	return &l.t.lease, true
 }
@@ -236,6 +245,9 @@ func (c *consumer) Hold(t event.Token, failures int) {
 	if s == nil {
 		c.mu.Unlock()
 		return
+	}
+	if failures > int(s.failures) {
+		c.dropKept(s) // of an attempt that failed
 	}
 	s.failures = int32(failures)
 	l.dirty = true

@@ -78,7 +78,7 @@ func (c *consumer) comeDue() {
 			continue
 		}
 		d.l.dirty = true
-		if d.l.t.keys.parked(s.event.Key()) {
+		if d.l.t.ready && d.l.t.keys.parked(s.event.Key()) {
 			moves = append(moves, d.l.leave(d.n))
 			continue
 		}

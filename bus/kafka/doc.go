@@ -88,4 +88,40 @@
 // often the client repeats itself (an idempotent producer). There is no linger: what is
 // produced while a request is on its way goes with the next. While the brokers are away
 // calls wait until their context ends (but see refusals, above), and at most Config.MaxBuffered bytes wait.
+//
+// # Transactions
+//
+// With Config.Transactions, what a handler publishes on the channel that it consumes
+// from, and the settlement of what it handled, are one transaction of the brokers: both
+// happen or neither does, whatever vanishes in between. A handler may run twice; what it
+// published is there once, in the order of its key, for all who read committed records,
+// as every consumer of leat does. A reader of uncommitted records sees also what was
+// aborted. The members of a group should agree; its topics and those of the handlers'
+// events must be on one cluster, and that of Apache Kafka 2.5 or newer.
+//
+// Not in the transaction, and so at least once as ever: effects elsewhere, what is sent
+// at once (bus.Now, replies), dead letters, redrives, and what an ephemeral consumer's
+// handler publishes. A hook is told of a publish when it is kept, not when it is
+// committed.
+//
+// A publish that a handler has collected is checked, encoded and kept with its delivery,
+// within Config.MaxBuffered. Settle writes what all of its acks keep, with the offsets
+// and the metadata of their partitions, in one transaction; an ack that keeps nothing is
+// committed later, as without. The coordinator refuses the offsets of a member that is
+// none any more (KIP-447), and tells the next owner nothing before the transaction is
+// over. A transaction without an answer is ended by its successor, and the group's
+// offsets tell what became of it. An event that the brokers refuse when it is written
+// (a topic removed, a right withdrawn) keeps its delivery in hand with
+// event.ErrFull; the others of its Settle go on.
+//
+// The transactional id is the name of the group, a dot, and random characters, new for
+// each consumer: no two ever fence each other by mistake, and rights are given by
+// prefix. What a process that died had open ends after Config.TransactionTimeout and
+// as long as the coordinator takes to look (10 s by default,
+// transaction.abort.timed.out.transaction.cleanup.interval.ms); until then readers of
+// the topics that it wrote to, and the next owner of its partitions, wait. A transaction
+// takes milliseconds; one that takes as long as the timeout is aborted and tried again.
+//
+// Each Settle waits for its transaction: throughput comes with what is settled at once,
+// so with InFlight and the number of keys.
 package kafka

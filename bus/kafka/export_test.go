@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/leat-go/leat/event"
 )
@@ -19,7 +20,7 @@ type Cuts struct {
 type network struct {
 	mu    sync.Mutex
 	off   chan struct{} // closed when it works again; nil: it works
-	conns []net.Conn
+	conns []*wire
 }
 
 // NewCuts lets consumers of ch be cut off.
@@ -57,6 +58,39 @@ func (x *Cuts) Has(c event.Consumer) bool {
 	return x.of[c.(*consumer)] != nil
 }
 
+// Break breaks a consumer's connections, which are made anew. With deaf the brokers
+// still get the next request of each, and nobody gets the answers.
+func (x *Cuts) Break(c event.Consumer, deaf bool) {
+	n := x.network(c.(*consumer))
+	n.mu.Lock()
+	conns := n.conns
+	n.conns = nil
+	n.mu.Unlock()
+	for _, conn := range conns {
+		if deaf {
+			conn.deaf.Store(true)
+		} else {
+			_ = conn.Close()
+		}
+	}
+}
+
+// wire is a connection that can become deaf: it breaks when it is answered.
+type wire struct {
+	net.Conn
+
+	deaf atomic.Bool
+}
+
+func (w *wire) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	if w.deaf.Load() {
+		_ = w.Close()
+		return 0, net.ErrClosed
+	}
+	return n, err
+}
+
 func (n *network) wrap(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		n.mu.Lock()
@@ -79,8 +113,9 @@ func (n *network) wrap(dial dialFunc) dialFunc {
 			_ = conn.Close()
 			return nil, &net.OpError{Op: "dial", Net: network, Err: os.ErrDeadlineExceeded}
 		}
-		n.conns = append(n.conns, conn)
-		return conn, nil
+		w := &wire{Conn: conn}
+		n.conns = append(n.conns, w)
+		return w, nil
 	}
 }
 
@@ -108,3 +143,26 @@ func (n *network) mend() {
 
 // Most is how many records of a partition a member has open at once.
 const Most = most
+
+// AtTransact calls f at points of a consumer's transactions: begun, produced, offsets,
+// ended. It must be called before the first Settle.
+func AtTransact(c event.Consumer, f func(point string)) { c.(*consumer).onTransact = f }
+
+// Member returns the id of a consumer as a member of its group.
+func Member(c event.Consumer) string {
+	con := c.(*consumer)
+	con.mu.Lock()
+	s := con.s
+	con.mu.Unlock()
+	member, _ := s.cl.GroupMetadata()
+	return member
+}
+
+// RoomTaken reports whether something of a channel's room for events is in use.
+func RoomTaken(ch *Channel) bool {
+	if !ch.room.TryAcquire(ch.cfg.MaxBuffered) {
+		return true
+	}
+	ch.room.Release(ch.cfg.MaxBuffered)
+	return false
+}

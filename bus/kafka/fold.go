@@ -36,6 +36,7 @@ type command struct {
 	offset   int64
 	key      string
 	targets  []int64
+	all      bool   // all that is parked of the key
 	repaired []byte // an event in place of the only target
 }
 
@@ -137,7 +138,7 @@ func (f *fold) begin(c *command) {
 // takesFront reports whether a redrive is of the letter that a key is parked behind.
 func (f *fold) takesFront(c *command) bool {
 	parked := f.keys[c.key]
-	return len(parked) > 0 && slices.Contains(c.targets, parked[0])
+	return c.all || len(parked) > 0 && slices.Contains(c.targets, parked[0])
 }
 
 func union(a, b []int64) []int64 {

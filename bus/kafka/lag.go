@@ -114,7 +114,7 @@ func (ch *Channel) openOf(ctx context.Context, topic, group string) (map[int32]o
 	exists := strings.HasSuffix(topic, redriveSuffix)
 	commits.Each(func(o kadm.OffsetResponse) { exists = exists || o.Topic == topic && o.At >= 0 })
 	if !exists {
-		return nil, nil
+		return map[int32]open{}, nil
 	}
 	out := make(map[int32]open)
 	for n, s := range all {

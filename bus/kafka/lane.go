@@ -30,6 +30,8 @@ type slot struct {
 	err      error // the bytes are no event
 	origin   event.Position
 	letter   *letterWrite // that is on its way
+	kept     *kept        // what goes out with its ack
+	part     *part        // in the transaction that acks it
 	offset   int64
 	failures int32
 	state    state
@@ -60,6 +62,8 @@ type lane struct {
 
 	paused bool // by us: too much is open
 	dirty  bool // something to commit
+
+	exact int64 // offset behind the last that a transaction settled: commits must tell of all below
 }
 
 // span is offsets from one up to before another.
@@ -76,6 +80,9 @@ const (
 func (l *lane) begin(at int64, p progress) {
 	l.next = at
 	l.ahead, l.failures = p.settled, p.failures
+	if n := len(p.settled); n > 0 {
+		l.exact = p.settled[n-1].to
+	}
 }
 
 // slot returns a slot by its number, or nil when it is not open.
@@ -98,7 +105,13 @@ func (l *lane) saw(offset int64) bool {
 	}
 	l.next = offset + 1
 	l.dirty = true
-	return !l.wasSettled(offset)
+	if !l.wasSettled(offset) {
+		return true
+	}
+	if l.open() > 0 { // or the base says it
+		l.push(slot{offset: offset, state: settled})
+	}
+	return false
 }
 
 // wasSettled reports whether an owner before us settled a record.
@@ -139,6 +152,9 @@ func (l *lane) set(n uint64, to state) {
 	l.tally(s.state, -1)
 	s.state = to
 	l.tally(to, 1)
+	if to == gone || to == leaving || to == settled {
+		l.t.c.dropKept(s)
+	}
 	if to != settled {
 		return
 	}
@@ -174,12 +190,19 @@ func (l *lane) take() (n uint64, ok bool) {
 	return 0, false
 }
 
-// base is the offset below which all is settled: what is committed.
-func (l *lane) base() int64 {
-	if l.open() == 0 {
-		return l.next
+// base is the offset below which all is settled: what is committed. A transaction
+// counts what it acks itself.
+func (l *lane) base(x *transaction) int64 {
+	for n := l.first; n < l.last; n++ {
+		if s := l.at(n); !s.settledWith(x) {
+			return s.offset
+		}
 	}
-	return l.at(l.first).offset
+	return l.next
+}
+
+func (s *slot) settledWith(x *transaction) bool {
+	return s.state == settled || x != nil && s.part != nil && s.part.x == x && s.part.err == nil
 }
 
 // inHandOf counts what is in hand: handed out and not settled.
@@ -194,11 +217,11 @@ func (l *lane) each(f func(n uint64, s *slot)) {
 
 // progress returns what the next owner should know above the base. What was seen and
 // is not open is settled: by us, by an owner before us, or it is no event.
-func (l *lane) progress() progress {
+func (l *lane) progress(x *transaction) progress {
 	p := progress{end: l.next}
-	done := l.base() // all up to here was looked at
+	done := l.base(x) // all up to here was looked at
 	l.each(func(_ uint64, s *slot) {
-		if s.state == settled {
+		if s.offset < done || s.settledWith(x) {
 			return
 		}
 		if s.offset > done {

@@ -154,7 +154,7 @@ func (t *tenure) follow() (moves []move) {
 func (t *tenure) takeAway(key string) (moves []move, lost []event.Token) {
 	for _, l := range [...]*lane{&t.again, &t.main} {
 		l.each(func(n uint64, s *slot) {
-			if s.event.IsZero() || s.event.Key() != key {
+			if s.event.IsZero() || s.event.Key() != key || s.letter != nil { // with a letter: it is a dead one itself
 				return
 			}
 			switch s.state {

@@ -39,14 +39,34 @@ func (k *parkedKeys) arrived(key string) {
 	}
 }
 
-// see takes a record of the dead-letter topic in.
-func (k *parkedKeys) see(r *kgo.Record) {
+// see takes a record of the dead-letter topic in. It returns the key that it parks, if
+// that was not parked before: a letter can be read here before whoever wrote it knows.
+func (k *parkedKeys) see(r *kgo.Record) (parks string) {
 	if r.Offset < k.next {
-		return
+		return ""
 	}
+	before := len(k.keys)
 	k.apply(r)
-	if header(r, headerKind) == kindDone {
+	switch header(r, headerKind) {
+	case kindParked:
+		if l := k.live[r.Offset]; l != nil && len(k.keys) > before && k.parked(l.key) {
+			return l.key
+		}
+	case kindDiscard:
+		k.discarded(r.Offset, string(r.Key))
+	case kindDone:
 		k.wait(r.Offset, headerNumber(r, headerUntil))
+	}
+	return ""
+}
+
+// discarded lets a key go on whose last letter was discarded while others were on
+// their way behind it: whoever discarded it knew nothing of these.
+func (k *parkedKeys) discarded(at int64, key string) {
+	letters := k.keys[key]
+	late := len(letters) > 0 && letters[0] > at || len(letters) == 0 && k.moving[key] > 0
+	if key != "" && late && !k.released[key] {
+		k.commands[at] = &command{offset: at, key: key, all: true}
 	}
 }
 
@@ -93,7 +113,7 @@ func (k *parkedKeys) mark(t *tenure) (mark, bool) {
 		return mark{}, false
 	}
 	at := k.restart()
-	reached := t.again.base()
+	reached := t.again.base(nil)
 	for o, until := range k.until {
 		if reached >= until {
 			delete(k.until, o)

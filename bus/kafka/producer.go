@@ -47,6 +47,9 @@ var _ event.PositionProducer = (*producer)(nil)
 
 // Produce implements [event.Producer].
 func (p *producer) Produce(ctx context.Context, events ...event.Event) error {
+	if d := p.ch.keeper(ctx); d != nil {
+		return d.keep(p, events)
+	}
 	b, err := p.produce(events, nil)
 	if err != nil {
 		return err

@@ -141,6 +141,27 @@ func decodeProgress(base int64, metadata string) (p progress) {
 	return p
 }
 
+// tells reports whether metadata has all that is settled below an offset: there may
+// have been no room for it.
+func (p *progress) tells(base int64, metadata string, below int64) bool {
+	if len(p.settled) == 0 || p.settled[0].from >= below {
+		return true
+	}
+	told := decodeProgress(base, metadata).settled
+	for _, want := range p.settled {
+		at, to := want.from, min(want.to, below)
+		for len(told) > 0 && told[0].from <= at && at < to {
+			if at = max(at, told[0].to); at < to || told[0].to == want.to {
+				told = told[1:]
+			}
+		}
+		if at < to {
+			return false
+		}
+	}
+	return true
+}
+
 func readRuns(base int64, b []byte) (out []span) {
 	r := varints{b: b}
 	for last := base; len(r.b) > 0; {

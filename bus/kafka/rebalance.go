@@ -44,6 +44,9 @@ func (c *consumer) drop(t *tenure) {
 	t.ended = true
 	t.endLease(event.ErrLeaseLost)
 	for _, l := range [...]*lane{&t.main, &t.again} {
+		if c.transacts() {
+			l.each(func(_ uint64, s *slot) { c.dropKept(s) })
+		}
 		for s, n := range l.count {
 			c.count[s] -= n
 		}

@@ -31,10 +31,10 @@ type session struct {
 	network  context.Context // ends what the clients wait for, when they don't close by themselves
 	cut      context.CancelFunc
 	dirty    chan struct{} // there is something to commit
+	turn     chan struct{} // full while somebody writes offsets of the group
+	txs      *transactor   // nil: without transactions
 
-	scratch    []slot        // of read
-	committing chan struct{} // full while a commit is on its way
-
+	scratch []slot // of read
 	leaving []move // that are to be sent behind their parked keys; the consumer is locked
 	sending bool   // somebody sends them
 
@@ -50,13 +50,16 @@ type beginning struct {
 
 // open makes a session. It joins the group in the background.
 func (c *consumer) open() (*session, error) {
-	s := &session{c: c, dirty: make(chan struct{}, 1), committing: make(chan struct{}, 1), beginnings: make(map[partition]beginning)}
+	s := &session{c: c, dirty: make(chan struct{}, 1), turn: make(chan struct{}, 1), beginnings: make(map[partition]beginning)}
 	s.reading, s.stopRead = context.WithCancel(context.Background())
 	s.alive, s.end = context.WithCancel(context.Background())
 	s.network, s.cut = context.WithCancel(context.Background())
 	s.beat.limit = c.ch.cfg.SessionTimeout
 	s.beat.good.Store(time.Now().UnixNano())
 	var err error
+	if c.transacts() {
+		s.txs = newTransactor(s)
+	}
 	if !c.sub.Ephemeral {
 		if s.side, err = newSide(s); err != nil {
 			return nil, err
@@ -249,7 +252,8 @@ func (s *session) take(fetches kgo.Fetches) {
 			t.main.begin(s.beginningOf(t.partition, p.Records[0].Offset))
 		}
 		if from, to := t.main.next, p.LogStartOffset; from < to {
-			cut = append(cut, fmt.Errorf("kafka: group %q, topic %q, partition %d: %d offsets from %d on were deleted before all of them were handled",
+			cut = append(cut, fmt.Errorf("kafka: group %q, topic %q, partition %d: "+
+				"%d offsets from %d on were deleted before all of them were handled",
 				c.sub.Group, p.Topic, p.Partition, to-from, from))
 		}
 		for i, r := range p.Records {
@@ -292,6 +296,8 @@ func (l *lane) enter(r *kgo.Record, s slot, moves []move) []move {
 	case !at.IsZero() && time.Until(at) > 0:
 		s.state = delayed
 		l.t.c.delays.add(at, l, l.push(s))
+	case !l.t.ready: // it is not known yet what is parked
+		l.push(s)
 	case l.t.keys.parked(s.event.Key()) && l.t.keys.holds(s.origin):
 	case l.t.keys.parked(s.event.Key()):
 		s.state = leaving
@@ -383,6 +389,7 @@ func (s *session) shut() <-chan struct{} {
 		_ = s.cl.LeaveGroupContext(ended) // or Close would wait for the coordinator
 		s.cl.CloseAllowingRebalance()
 		s.side.close()
+		s.txs.close()
 	})
 	return done
 }

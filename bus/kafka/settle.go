@@ -26,6 +26,10 @@ func (c *consumer) Settle(ctx context.Context, ss []event.Settlement) error {
 		c.afterLetters()
 		return event.ErrClosed
 	}
+	parts, err := c.transact(ctx, ss)
+	if err != nil {
+		return err
+	}
 	var refused map[int]error
 	var moves []move
 	var lost []event.Token
@@ -36,7 +40,18 @@ func (c *consumer) Settle(ctx context.Context, ss []event.Settlement) error {
 	}
 	s := c.s
 	for i := range ss {
-		m, tokens, err := c.end(&ss[i])
+		p := parts[i]
+		if p != nil && p.err == nil {
+			continue // committed
+		}
+		var m []move
+		var tokens []event.Token
+		var err error
+		if p != nil {
+			err = p.err
+		} else {
+			m, tokens, err = c.end(&ss[i])
+		}
 		moves, lost = append(moves, m...), append(lost, tokens...)
 		if err != nil {
 			if refused == nil {

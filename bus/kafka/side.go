@@ -7,7 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/leat-go/leat/event"
 )
 
 // side reads the group's own topics for the partitions that a session owns: the dead
@@ -188,6 +191,7 @@ func (d *side) take(fetches kgo.Fetches, work *sync.WaitGroup) {
 	c := d.s.c
 	var moves []move
 	var full []*lane
+	var lost []event.Token
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		if len(p.Records) == 0 {
 			return
@@ -210,7 +214,10 @@ func (d *side) take(fetches kgo.Fetches, work *sync.WaitGroup) {
 			return
 		}
 		for _, r := range p.Records {
-			t.keys.see(r)
+			if key := t.keys.see(r); key != "" && t.ready {
+				m, tokens := t.takeAway(key)
+				moves, lost = append(moves, m...), append(lost, tokens...)
+			}
 		}
 		asked := t.keys.begin()
 		moves = append(moves, t.settleIn()...)
@@ -219,6 +226,7 @@ func (d *side) take(fetches kgo.Fetches, work *sync.WaitGroup) {
 			work.Go(func() { d.s.carryOut(t, cmd) })
 		}
 	})
+	c.tellLost(lost)
 	c.steer(full)
 	d.s.moveAll(moves)
 	d.s.soil()
@@ -262,7 +270,7 @@ func (ch *Channel) bounds(ctx context.Context, group string, topics []string) (m
 	if err != nil {
 		return nil, fmt.Errorf("kafka: group %q: where its own topics end: %w", group, err)
 	}
-	commits, err := committed(ctx, adm, group, topics...)
+	commits, err := committed(kadm.RequireStable(ctx), adm, group, topics...) // of the owner before, too
 	if err != nil {
 		return nil, err
 	}
