@@ -25,6 +25,7 @@ import (
 // killed and comes back, another hangs, a member is cut off, and one's process is
 // killed.
 func TestChaos(t *testing.T) {
+	kafkatest.Long(t)
 	cluster := kafkatest.NewCluster(t, 3)
 	t.Run("server side", func(t *testing.T) { realChaos(t, cluster, true, 100) })
 	t.Run("classic", func(t *testing.T) { realChaos(t, cluster, false, 100) })

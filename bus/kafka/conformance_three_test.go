@@ -1,7 +1,6 @@
 package kafka_test
 
 import (
-	"os"
 	"testing"
 	"time"
 
@@ -11,11 +10,9 @@ import (
 )
 
 // TestConformanceThree runs the suite on three brokers, by the protocol in which they
-// assign the partitions. It takes minutes: set LEAT_KAFKA_THREE=1.
+// assign the partitions.
 func TestConformanceThree(t *testing.T) {
-	if os.Getenv("LEAT_KAFKA_THREE") != "1" {
-		t.Skip("LEAT_KAFKA_THREE is not 1")
-	}
+	kafkatest.Long(t)
 	cluster := kafkatest.NewCluster(t, 3, kafkatest.WithProps(
 		"broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500",
 		"group.consumer.min.session.timeout.ms=6000", "group.consumer.session.timeout.ms=6000",

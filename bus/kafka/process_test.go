@@ -35,7 +35,7 @@ type memberTask struct {
 func TestMemberProcess(t *testing.T) {
 	said := os.Getenv(memberVariable)
 	if said == "" {
-		t.Skip("a part of TestChaos")
+		return // a part of TestChaos
 	}
 	var task memberTask
 	require.NoError(t, json.Unmarshal([]byte(said), &task))

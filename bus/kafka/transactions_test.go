@@ -174,6 +174,7 @@ func (m *copier) close() {
 // Members that vanish at any point of a transaction leave nothing twice, nothing out,
 // and no key out of order, for those who read what is committed.
 func TestTransactionsSurviveCrashes(t *testing.T) {
+	kafkatest.Long(t)
 	t.Parallel()
 	for _, protocol := range []struct {
 		name       string
@@ -261,6 +262,7 @@ func survive(t *testing.T, cfg kafka.Config, name string) {
 
 // A member that the group has thrown out can't commit what it has in a transaction.
 func TestTransactionsOfAZombieAreRefused(t *testing.T) {
+	kafkatest.Long(t)
 	t.Parallel()
 	cfg, name := transacting(t)
 	for _, point := range []string{"begun", "produced"} {
@@ -348,6 +350,7 @@ func (s shipped) EventKey() string { return fmt.Sprint(s.N % keys) }
 
 // Through the bus: a handler's publishes and its ack are one, whoever vanishes.
 func TestTransactionsOfBusesSurviveCrashes(t *testing.T) {
+	kafkatest.Long(t)
 	t.Parallel()
 	cfg, name := transacting(t)
 	const events = 5000
