@@ -210,7 +210,7 @@ type stopwatch struct {
 }
 
 // watch starts when a group has a member that has partitions.
-func (w *stopwatch) watch(brokers []string, group string) error {
+func (w *stopwatch) watch(ctx context.Context, brokers []string, group string) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {
 		return err
@@ -219,7 +219,7 @@ func (w *stopwatch) watch(brokers []string, group string) error {
 	go func() {
 		defer cl.Close()
 		for range time.Tick(time.Millisecond) {
-			groups, err := kadm.NewClient(cl).DescribeGroups(context.Background(), group)
+			groups, err := kadm.NewClient(cl).DescribeGroups(ctx, group)
 			if err == nil && groups[group].State == "Stable" {
 				w.start <- time.Now()
 				return
@@ -248,7 +248,7 @@ func (k Kafka) consumeLeat(lanes int) (*Stream, error) {
 	return &Stream{
 		Prepare: func(n int) error { return k.fill(topic, n) },
 		Run: func(n int) error {
-			if err := watch.watch(k.Brokers, topic); err != nil {
+			if err := watch.watch(ctx, k.Brokers, topic); err != nil {
 				return err
 			}
 			c, err := ch.Consumer(ctx, event.Subscription{Group: topic, Topics: []string{topic}})
@@ -367,7 +367,7 @@ func (k Kafka) consumeKgo(lanes int, headers bool) (*Stream, error) {
 	return &Stream{
 		Prepare: func(n int) error { return k.fill(topic, n) },
 		Run: func(n int) error {
-			if err := watch.watch(k.Brokers, topic); err != nil {
+			if err := watch.watch(context.Background(), k.Brokers, topic); err != nil {
 				return err
 			}
 			cl, err := k.client(kgo.ConsumerGroup(topic), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))

@@ -58,7 +58,7 @@ func (k Kafka) consumeWatermill() (*Stream, error) {
 	return &Stream{
 		Prepare: func(n int) error { return k.fill(topic, n) },
 		Run: func(n int) error {
-			if err := watch.watch(k.Brokers, topic); err != nil {
+			if err := watch.watch(context.Background(), k.Brokers, topic); err != nil {
 				return err
 			}
 			cfg := wkafka.DefaultSaramaSubscriberConfig()

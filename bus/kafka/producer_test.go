@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -256,6 +257,20 @@ func TestTheLimitIsTheTopics(t *testing.T) {
 		many = append(many, numberedEvent(i).WithKey("k").WithData("", make([]byte, 3000)))
 	}
 	assert.NoError(t, p.Produce(t.Context(), many...))
+}
+
+func TestTheLogWarnsOfOneReplicaInSync(t *testing.T) {
+	c := fake(t, kfake.NumBrokers(3))
+	for topic, warned := range map[string]bool{"weak": true, "strong": false} {
+		var log strings.Builder
+		ch := on(t, c, kafka.Config{Topics: kafka.TopicDefaults{Replicas: 3}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if !warned {
+			require.NoError(t, c.CreateTopic(topic, 1, map[string]string{"min.insync.replicas": "2"}))
+		}
+		_, err := ch.Producer(t.Context(), topic)
+		require.NoError(t, err)
+		assert.Equal(t, warned, strings.Contains(log.String(), "min.insync.replicas to 2"), "%s: %s", topic, log.String())
+	}
 }
 
 func TestWithoutAKeyTheRecordHasNone(t *testing.T) {

@@ -101,29 +101,36 @@ func appeared(ctx context.Context, cl *kgo.Client, topic string) (int, error) {
 }
 
 // partitionsOf returns how many partitions a topic has. Partitions without a leader
-// are an error. The broker is asked, whatever the client remembers.
+// are an error.
 func partitionsOf(ctx context.Context, cl *kgo.Client, topic string) (int, error) {
+	ps, err := describe(ctx, cl, topic)
+	return len(ps), err
+}
+
+// describe returns the partitions of a topic. The broker is asked, whatever the client
+// remembers.
+func describe(ctx context.Context, cl *kgo.Client, topic string) ([]kmsg.MetadataResponseTopicPartition, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	t := kmsg.NewMetadataRequestTopic()
 	t.Topic = &topic
 	req.Topics = append(req.Topics, t)
 	res, err := req.RequestWith(ctx, cl)
 	if err != nil {
-		return 0, fmt.Errorf("kafka: asking for topic %q: %w", topic, err)
+		return nil, fmt.Errorf("kafka: asking for topic %q: %w", topic, err)
 	}
 	if len(res.Topics) != 1 {
-		return 0, fmt.Errorf("kafka: asking for topic %q: the broker answers for %d", topic, len(res.Topics))
+		return nil, fmt.Errorf("kafka: asking for topic %q: the broker answers for %d", topic, len(res.Topics))
 	}
 	if err := kerr.ErrorForCode(res.Topics[0].ErrorCode); err != nil {
-		return 0, fmt.Errorf("kafka: topic %q: %w", topic, err)
+		return nil, fmt.Errorf("kafka: topic %q: %w", topic, err)
 	}
 	for _, p := range res.Topics[0].Partitions {
 		err := kerr.ErrorForCode(p.ErrorCode)
 		if err != nil && !errors.Is(err, kerr.ReplicaNotAvailable) {
-			return 0, fmt.Errorf("kafka: topic %q, partition %d: %w", topic, p.Partition, err)
+			return nil, fmt.Errorf("kafka: topic %q, partition %d: %w", topic, p.Partition, err)
 		}
 	}
-	return len(res.Topics[0].Partitions), nil
+	return res.Topics[0].Partitions, nil
 }
 
 // limit returns the largest event of a topic, as its configuration says.
@@ -142,9 +149,25 @@ func (ch *Channel) limit(ctx context.Context, topic string) (int, error) {
 		return 0, err
 	case err == nil:
 		n = number(configs["max.message.bytes"], n)
+		ch.warn(ctx, topic, number(configs["min.insync.replicas"], 1))
 	}
 	ch.limits.Store(topic, n)
 	return n, nil
+}
+
+// warn tells the log of a topic whose events one broker can lose though there are
+// replicas: acks=all waits for those in sync, and that may be the leader alone.
+func (ch *Channel) warn(ctx context.Context, topic string, inSync int) {
+	cl, err := ch.use()
+	if err != nil || ch.cfg.Logger == nil || inSync > 1 {
+		return
+	}
+	ps, err := describe(ctx, cl, topic)
+	if err != nil || len(ps) == 0 || len(ps[0].Replicas) < 2 {
+		return // with one replica nobody expects more
+	}
+	ch.cfg.Logger.WarnContext(ctx, "kafka: an event counts as accepted when one replica has it: set min.insync.replicas to 2",
+		"topic", topic, "replicas", len(ps[0].Replicas), "min.insync.replicas", inSync)
 }
 
 // configsOf returns the configuration of a topic.
