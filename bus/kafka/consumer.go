@@ -72,15 +72,15 @@ func (ch *Channel) Consumer(ctx context.Context, s event.Subscription) (_ event.
 	if err := c.prepare(ctx); err != nil {
 		return nil, err
 	}
-	first, err := c.open() //nolint:contextcheck // it outlives the call
+	first, err := c.open()
 	if err != nil {
 		return nil, err
 	}
 	if err := ch.add(c); err != nil {
-		first.shut() //nolint:contextcheck // whatever became of ctx
+		first.shut()
 		return nil, err
 	}
-	go c.run(first) //nolint:contextcheck // it outlives the call
+	go c.run(first)
 	return c, nil
 }
 

@@ -30,6 +30,8 @@ type session struct {
 	end      context.CancelFunc
 	network  context.Context // ends what the clients wait for, when they don't close by themselves
 	cut      context.CancelFunc
+	shutting sync.Once
+	closed   chan struct{} // closed when the clients are
 	dirty    chan struct{} // there is something to commit
 	turn     chan struct{} // full while somebody writes offsets of the group
 	txs      *transactor   // nil: without transactions
@@ -50,7 +52,10 @@ type beginning struct {
 
 // open makes a session. It joins the group in the background.
 func (c *consumer) open() (*session, error) {
-	s := &session{c: c, dirty: make(chan struct{}, 1), turn: make(chan struct{}, 1), beginnings: make(map[partition]beginning)}
+	s := &session{
+		c: c, closed: make(chan struct{}), dirty: make(chan struct{}, 1), turn: make(chan struct{}, 1),
+		beginnings: make(map[partition]beginning),
+	}
 	s.reading, s.stopRead = context.WithCancel(context.Background())
 	s.alive, s.end = context.WithCancel(context.Background())
 	s.network, s.cut = context.WithCancel(context.Background())
@@ -359,7 +364,7 @@ func (s *session) leave(ctx context.Context) error {
 		_ = s.cl.LeaveGroupContext(bye)
 	}
 	select {
-	case <-s.shut(): //nolint:contextcheck // whatever became of ctx
+	case <-s.shut():
 	case <-wait.Done(): // the network is dead: the rest ends by itself
 	}
 	return err
@@ -378,18 +383,20 @@ const closeTimeout = time.Second
 func (s *session) shut() <-chan struct{} {
 	s.stopRead()
 	s.end()
-	done := make(chan struct{})
-	s.c.ch.shutting.Go(func() {
-		defer close(done)
-		ended, cancel := context.WithCancel(context.Background())
-		cancel()
-		late := time.AfterFunc(closeTimeout, s.cut)
-		defer late.Stop()
-		defer s.cut()
-		_ = s.cl.LeaveGroupContext(ended) // or Close would wait for the coordinator
-		s.cl.CloseAllowingRebalance()
-		s.side.close()
-		s.txs.close()
-	})
-	return done
+	s.shutting.Do(func() { s.c.ch.shutting.Go(s.close) }) // Close and the clock may want it at once
+	return s.closed
+}
+
+// close closes the clients.
+func (s *session) close() {
+	defer close(s.closed)
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	late := time.AfterFunc(closeTimeout, s.cut)
+	defer late.Stop()
+	defer s.cut()
+	_ = s.cl.LeaveGroupContext(ended) // or Close would wait for the coordinator
+	s.cl.CloseAllowingRebalance()
+	s.side.close()
+	s.txs.close()
 }
