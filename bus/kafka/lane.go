@@ -244,6 +244,10 @@ func (l *lane) progress(x *transaction) progress {
 		}
 	}
 	for offset, n := range l.failures {
+		if offset < l.next { // it never came: below the base it can't be told, nor what is told with it
+			delete(l.failures, offset)
+			continue
+		}
 		p.fail(offset, n)
 	}
 	slices.SortFunc(p.settled, func(a, b span) int { return int(a.from - b.from) })
