@@ -170,6 +170,9 @@ func (l *lane) set(n uint64, to state) {
 func (l *lane) tally(s state, by int) {
 	l.count[s] += by
 	l.t.c.count[s] += by
+	if s == queued && by < 0 && l.t.c.count[s] == readAhead/2-1 {
+		signal(l.t.c.more) // also when nobody received them: they go behind a parked key
+	}
 }
 
 // take returns the number of the next to hand out.
