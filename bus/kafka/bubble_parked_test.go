@@ -3,9 +3,11 @@
 package kafka_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -24,12 +26,41 @@ func TestBubbleManyOfAParkedKeyHoldUpNobody(t *testing.T) {
 		v.produce(numberedEvents("a", 2, 10000)...)
 		v.produce(numberedEvents("b", 1, 1)...)
 		v.cluster.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
-			v.cluster.KeepControl() // the events are read long before it is known that their key is parked
+			v.cluster.KeepControl()                                          // the events are read long before it is known that their key is parked
 			v.cluster.SleepControl(func() { <-time.After(5 * time.Second) }) // virtual
 			return nil, nil, false
 		})
 		c = v.join(event.Subscription{})
 		v.ack(c, v.receive(c, 1)...)
+		require.NoError(v, c.Close(v.Context()))
+	})
+}
+
+func TestBubbleALetterIsWhatItsRecordSays(t *testing.T) {
+	bubble(t, 1, kafka.Config{}, func(v virtual) {
+		c := v.join(event.Subscription{})
+		v.produce(numberedEvents("a", 1, 2)...)
+		ds := v.receive(c, 2)
+		dead := []event.Settlement{event.Dead(ds[0].Token, event.Cause{Code: "no"})}
+		ended, cancel := context.WithCancel(v.Context())
+		cancel()
+		require.Error(v, c.Settle(ended, dead))
+		<-time.After(time.Second) // virtual
+		require.NoError(v, c.Settle(v.Context(), []event.Settlement{event.Park(ds[1].Token, event.Cause{Code: "no"})}))
+		require.NoError(v, c.Settle(v.Context(), dead))
+		v.produce(numberedEvents("a", 3, 3)...)
+		v.silent(c)
+
+		for l, err := range v.ch.DeadLetters(v.Context(), "orders", "mailer") {
+			require.NoError(v, err)
+			if l.Event.ID() == "a-2" {
+				require.NoError(v, v.ch.Redrive(v.Context(), l))
+			}
+		}
+		again := v.receive(c, 2)
+		assert.Equal(v, "a-2", again[0].Event.ID())
+		assert.Equal(v, "a-3", again[1].Event.ID())
+		v.ack(c, again...)
 		require.NoError(v, c.Close(v.Context()))
 	})
 }
