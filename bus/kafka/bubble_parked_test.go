@@ -4,11 +4,14 @@ package kafka_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/leat-go/leat/bus/kafka"
@@ -60,6 +63,32 @@ func TestBubbleALetterIsWhatItsRecordSays(t *testing.T) {
 		again := v.receive(c, 2)
 		assert.Equal(v, "a-2", again[0].Event.ID())
 		assert.Equal(v, "a-3", again[1].Event.ID())
+		v.ack(c, again...)
+		require.NoError(v, c.Close(v.Context()))
+	})
+}
+
+func TestBubbleWhatCouldNotGoIsNotOvertaken(t *testing.T) {
+	bubble(t, 1, kafka.Config{}, func(v virtual) {
+		c := v.join(event.Subscription{})
+		v.produce(numberedEvents("a", 1, 1)...)
+		d := v.receive(c, 1)[0]
+		require.NoError(v, c.Settle(v.Context(), []event.Settlement{event.Park(d.Token, event.Cause{Code: "no"})}))
+
+		heal := v.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "orders.mailer.dead", Err: kerr.TopicAuthorizationFailed, Count: -1})
+		v.produce(numberedEvents("a", 2, 20)...)
+		<-time.After(800 * time.Millisecond) // virtual
+		heal.Remove()
+		v.produce(numberedEvents("a", 21, 25)...)
+		v.silent(c)
+
+		n, err := v.ch.RedriveKey(v.Context(), "orders", "mailer", "a")
+		require.NoError(v, err)
+		assert.Equal(v, 25, n)
+		again := v.receive(c, 25)
+		for i, d := range again {
+			assert.Equal(v, fmt.Sprintf("a-%d", i+1), d.Event.ID())
+		}
 		v.ack(c, again...)
 		require.NoError(v, c.Close(v.Context()))
 	})
