@@ -93,3 +93,35 @@ func TestBubbleWhatCouldNotGoIsNotOvertaken(t *testing.T) {
 		require.NoError(v, c.Close(v.Context()))
 	})
 }
+
+func TestBubbleWhatIsRedrivenStaysAheadHoweverLate(t *testing.T) {
+	bubble(t, 1, kafka.Config{}, func(v virtual) {
+		c := v.join(event.Subscription{})
+		dead := func(d event.Delivery) {
+			require.NoError(v, c.Settle(v.Context(), []event.Settlement{event.Dead(d.Token, event.Cause{Code: "no"})}))
+		}
+		v.produce(numberedEvents("a", 1, 1)...)
+		v.produce(numberedEvents("b", 1, 1)...)
+		ds := v.receive(c, 2)
+		dead(ds[0])
+		_, err := v.ch.RedriveKey(v.Context(), "orders", "mailer", "a")
+		require.NoError(v, err)
+		v.receive(c, 1)
+		dead(ds[1])
+		require.NoError(v, c.Close(v.Context()))
+
+		<-time.After(2 * time.Hour) // virtual
+		v.produce(numberedEvents("a", 2, 2)...)
+		for l, err := range v.ch.DeadLetters(v.Context(), "orders", "mailer") {
+			require.NoError(v, err)
+			require.NoError(v, v.ch.Discard(v.Context(), l))
+		}
+		assert.LessOrEqual(v, v.cluster.PartitionInfo("orders.mailer.dead", 0).LogStartOffset, int64(2),
+			"the next owner has to know that the letter is in the redrive topic")
+		c = v.join(event.Subscription{})
+		again := v.receive(c, 2)
+		assert.Equal(v, "a-1", again[0].Event.ID())
+		v.ack(c, again...)
+		require.NoError(v, c.Close(v.Context()))
+	})
+}
