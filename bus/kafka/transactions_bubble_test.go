@@ -234,6 +234,34 @@ func TestBubbleTransactionsWithoutAnswer(t *testing.T) {
 	}
 }
 
+// A Settle that didn't wait for its transaction may be called again, also with more,
+// and again: what was committed is settled.
+func TestBubbleTransactionsOutliveTheirSettle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := faked(t)
+		ch := kafka.New(cfg)
+		in, err := ch.Producer(t.Context(), "in")
+		require.NoError(t, err)
+		out, err := ch.Producer(t.Context(), "out")
+		require.NoError(t, err)
+		c := joined(t, ch, "in")
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		var ss []event.Settlement
+		for n := range 3 {
+			require.NoError(t, in.Produce(t.Context(), made(fmt.Sprint(n))))
+			d, ctx := one(t, c)
+			require.NoError(t, out.Produce(event.WithCollected(ctx), made("of "+d.Event.ID())))
+			ss = append(ss, event.Ack(d.Token))
+			require.ErrorIs(t, c.Settle(ended, ss), context.Canceled)
+			time.Sleep(time.Second) // virtual
+		}
+		require.NoError(t, c.Settle(t.Context(), ss))
+		require.Len(t, there(t, cfg, "out"), 3)
+		allClosed(t, ch, c)
+	})
+}
+
 type (
 	copied struct{ N int }
 	placed struct{ N int }
