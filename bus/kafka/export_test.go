@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/leat-go/leat/event"
 )
 
@@ -165,4 +167,10 @@ func RoomTaken(ch *Channel) bool {
 	}
 	ch.room.Release(ch.cfg.MaxBuffered)
 	return false
+}
+
+// Scan returns how many records there are from one offset of a partition up to another.
+func Scan(ctx context.Context, ch *Channel, topic string, n int32, from, to int64) (count int, err error) {
+	err = ch.scan(ctx, topic, map[int32]stretch{n: {from, to}}, func(*kgo.Record) bool { count++; return true })
+	return count, err
 }

@@ -170,6 +170,9 @@ func (l *lane) set(n uint64, to state) {
 func (l *lane) tally(s state, by int) {
 	l.count[s] += by
 	l.t.c.count[s] += by
+	if s == queued && by < 0 && l.t.c.count[s] == readAhead/2-1 {
+		signal(l.t.c.more) // also when nobody received them: they go behind a parked key
+	}
 }
 
 // take returns the number of the next to hand out.
@@ -244,6 +247,10 @@ func (l *lane) progress(x *transaction) progress {
 		}
 	}
 	for offset, n := range l.failures {
+		if offset < l.next { // it never came: below the base it can't be told, nor what is told with it
+			delete(l.failures, offset)
+			continue
+		}
 		p.fail(offset, n)
 	}
 	slices.SortFunc(p.settled, func(a, b span) int { return int(a.from - b.from) })

@@ -1,8 +1,10 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -18,6 +20,7 @@ type move struct {
 	behind bool
 	key    string
 	rec    *kgo.Record
+	seq    uint64 // of its session
 }
 
 // leave lets an event of a parked key go behind it. The consumer is locked.
@@ -27,10 +30,16 @@ func (l *lane) leave(n uint64) move {
 	front := l.t.keys.front(key)
 	l.set(n, leaving)
 	l.t.keys.moving[key]++
-	m := move{l, n, true, key, l.newLetter(s, kindParked, event.Cause{
+	return l.t.s.let(move{l: l, n: n, behind: true, key: key, rec: l.newLetter(s, kindParked, event.Cause{
 		Code: event.CodeParkedBehind, Text: "behind " + front,
-	})}
-	l.t.s.leaving = append(l.t.s.leaving, m)
+	})})
+}
+
+// let lets an event go, behind those that were let go before. The consumer is locked.
+func (s *session) let(m move) move {
+	s.gone++
+	m.seq = s.gone
+	s.leaving = append(s.leaving, m)
 	return m
 }
 
@@ -50,9 +59,7 @@ func (l *lane) postpone(moves []move) []move {
 		h.origin(s.origin)
 		r := &kgo.Record{Topic: l.t.again.topic, Key: s.rec.Key, Value: s.rec.Value, Headers: h}
 		to(r, l.partition)
-		m := move{l: l, n: n, key: s.event.Key(), rec: r}
-		l.t.s.leaving = append(l.t.s.leaving, m)
-		moves = append(moves, m)
+		moves = append(moves, l.t.s.let(move{l: l, n: n, key: s.event.Key(), rec: r}))
 	})
 	return moves
 }
@@ -71,14 +78,20 @@ func (s *session) moveAll(moves []move) {
 	}
 	s.sending = true
 	for len(s.leaving) > 0 {
-		moves, s.leaving = s.leaving, nil
-		s.c.mu.Unlock()
-		for _, m := range moves {
-			s.move(m)
+		m := s.leaving[0]
+		s.leaving = s.leaving[1:]
+		if m.l.t.ended {
+			continue // the next owner moves it
 		}
+		if _, stuck := s.stuck[m.queue()]; stuck {
+			s.stick(m)
+			continue
+		}
+		s.c.mu.Unlock()
+		s.move(m)
 		s.c.mu.Lock()
 	}
-	s.sending = false
+	s.leaving, s.sending = nil, false
 }
 
 func (s *session) move(m move) {
@@ -89,22 +102,54 @@ func (s *session) move(m move) {
 	cl.Produce(context.Background(), m.rec, func(r *kgo.Record, err error) {
 		if err != nil {
 			s.c.tell(fmt.Errorf("kafka: group %q: an event can't go to topic %q: %w", s.c.sub.Group, r.Topic, err))
-			time.AfterFunc(time.Second, func() { s.moveAgain(m) })
+			s.c.mu.Lock()
+			defer s.c.mu.Unlock()
+			s.stick(m)
 			return
 		}
 		s.moved(m, r.Offset)
 	})
 }
 
-func (s *session) moveAgain(m move) {
-	s.c.mu.Lock()
-	stale := m.l.t.ended || s.c.closed
-	s.c.mu.Unlock()
-	if stale {
+// queue names those that have to go in order.
+type queue struct {
+	t   *tenure
+	key string
+}
+
+func (m move) queue() queue { return queue{m.l.t, m.key} }
+
+// stick lets an event that could not go, and those of its key after it, try again
+// together: what is let go later must not overtake them. The consumer is locked.
+func (s *session) stick(m move) {
+	q := m.queue()
+	if q.t.ended || s.c.closed {
 		return
 	}
-	to(m.rec, m.l.partition)
-	s.move(m)
+	ms, waiting := s.stuck[q]
+	if !waiting {
+		if s.stuck == nil {
+			s.stuck = make(map[queue][]move)
+		}
+		time.AfterFunc(time.Second, func() { s.moveAgain(q) })
+	}
+	at, _ := slices.BinarySearchFunc(ms, m.seq, func(o move, seq uint64) int { return cmp.Compare(o.seq, seq) })
+	s.stuck[q] = slices.Insert(ms, at, m)
+}
+
+func (s *session) moveAgain(q queue) {
+	s.c.mu.Lock()
+	ms := s.stuck[q]
+	delete(s.stuck, q)
+	if q.t.ended || s.c.closed {
+		ms = nil
+	}
+	for _, m := range ms {
+		to(m.rec, m.l.partition)
+	}
+	s.leaving = slices.Concat(ms, s.leaving)
+	s.c.mu.Unlock()
+	s.moveAll(ms)
 }
 
 // moved notes that an event is where it was sent.

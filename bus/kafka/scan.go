@@ -2,7 +2,9 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -31,23 +33,44 @@ func (ch *Channel) scan(ctx context.Context, topic string, of map[int32]stretch,
 		return fmt.Errorf("kafka: %w", err)
 	}
 	defer cl.Close()
-	for left := len(from); left > 0; {
-		fetches := cl.PollRecords(ctx, readAhead)
-		if err := firstError(fetches); err != nil {
+	for len(from) > 0 {
+		poll, cancel := context.WithTimeout(ctx, time.Second)
+		fetches := cl.PollRecords(poll, readAhead)
+		cancel()
+		err := firstError(fetches)
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			err = ch.passOver(ctx, topic, of, from)
+		}
+		if err != nil {
 			return fmt.Errorf("kafka: reading topic %q: %w", topic, err)
 		}
 		for _, r := range fetches.Records() {
-			s := of[r.Partition]
-			if r.Offset >= s.to {
-				continue
-			}
-			if !r.Attrs.IsControl() && !f(r) {
+			to := of[r.Partition].to
+			if r.Offset < to && !r.Attrs.IsControl() && !f(r) {
 				return nil
 			}
-			if r.Offset == s.to-1 {
-				left--
+			if _, open := from[r.Partition]; open && r.Offset >= to-1 { // the last may be removed meanwhile
+				delete(from, r.Partition)
 				cl.PauseFetchPartitions(map[string][]int32{topic: {r.Partition}})
 			}
+		}
+	}
+	return nil
+}
+
+// passOver takes out the partitions of which all was removed that is to be read.
+func (ch *Channel) passOver(ctx context.Context, topic string, of map[int32]stretch, from map[int32]kgo.Offset) error {
+	adm, err := ch.admin()
+	if err != nil {
+		return err
+	}
+	starts, err := listed(ctx, adm.ListStartOffsets, topic)
+	if err != nil {
+		return err
+	}
+	for n, start := range starts[topic] {
+		if start.Offset >= of[n].to {
+			delete(from, n)
 		}
 	}
 	return nil

@@ -37,8 +37,12 @@ type session struct {
 	txs      *transactor   // nil: without transactions
 
 	scratch []slot // of read
-	leaving []move // that are to be sent behind their parked keys; the consumer is locked
-	sending bool   // somebody sends them
+
+	// Events on their way to the group's own topics; the consumer is locked.
+	leaving []move           // that are to be sent
+	sending bool             // somebody sends them
+	gone    uint64           // how many there were
+	stuck   map[queue][]move // that could not go, and those behind them
 
 	begun      sync.Mutex // never held while something is waited for
 	beginnings map[partition]beginning

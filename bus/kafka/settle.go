@@ -12,6 +12,7 @@ import (
 // letterWrite is a dead letter on its way.
 type letterWrite struct {
 	done   chan struct{}
+	parked bool // its record says so, and those who read it go by that
 	offset int64
 	err    error
 }
@@ -103,7 +104,7 @@ func (c *consumer) end(e *event.Settlement) ([]move, []event.Token, error) {
 		return nil, nil, err
 	}
 	key, front := s.event.Key(), letter{offset: s.letter.offset, key: s.event.Key(), id: s.event.ID(), origin: s.origin, parked: true}
-	parks := key != "" && (e.Kind == event.SettlePark || l.t.keys.parked(key))
+	parks := s.letter.parked
 	l.set(n, settled)
 	if !parks {
 		return nil, nil, nil
@@ -174,7 +175,7 @@ func (c *consumer) write(ctx context.Context, e *event.Settlement) (w *letterWri
 	if e.Cause != nil {
 		cause = *e.Cause
 	}
-	w = &letterWrite{done: make(chan struct{})}
+	w = &letterWrite{done: make(chan struct{}), parked: kind == kindParked}
 	s.letter = w
 	rec := l.newLetter(s, kind, cause)
 	c.mu.Unlock()

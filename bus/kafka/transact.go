@@ -27,6 +27,8 @@ type part struct {
 	token  event.Token
 	kept   *kept
 	err    error // why it is not in the transaction, though others are
+
+	committed bool
 }
 
 // transact writes what is kept by the deliveries that a Settle acks, and these acks,
@@ -53,6 +55,7 @@ func (c *consumer) transact(ctx context.Context, ss []event.Settlement) (map[int
 	}
 	for _, p := range parts {
 		if p.x != nil && p.x.err != nil {
+			c.leaveAlone(parts)
 			return nil, p.x.err
 		}
 	}
@@ -102,7 +105,7 @@ func (c *consumer) partOf(t event.Token, x *transaction) *part {
 			return nil
 		}
 		delete(c.late, t)
-		return &part{}
+		return &part{token: t, committed: true}
 	case s.part != nil:
 		return s.part // an earlier Settle gave up waiting
 	case s.kept == nil:
@@ -118,7 +121,8 @@ func (c *consumer) partOf(t event.Token, x *transaction) *part {
 	return s.part
 }
 
-// leaveAlone notes that a Settle doesn't wait any more.
+// leaveAlone notes that a Settle doesn't wait any more, or fails: its next call asks
+// again for what was committed.
 func (c *consumer) leaveAlone(parts map[int]*part) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -126,7 +130,22 @@ func (c *consumer) leaveAlone(parts map[int]*part) {
 		if p.x != nil {
 			p.x.left = true
 		}
+		if p.committed {
+			c.remember(p.token)
+		}
 	}
+}
+
+// remember keeps a token that was committed and whose Settle didn't say so. The
+// consumer is locked.
+func (c *consumer) remember(t event.Token) {
+	if c.closed {
+		return
+	}
+	if c.late == nil {
+		c.late = make(map[event.Token]struct{})
+	}
+	c.late[t] = struct{}{}
 }
 
 // arrange decides what can go into a transaction now, and returns that and what is to
@@ -252,10 +271,8 @@ func (p *part) commit(s *slot) {
 		p.l.exact = max(p.l.exact, p.offset+1)
 		p.l.set(p.n, settled)
 	}
-	if p.x.left && !c.closed {
-		if c.late == nil {
-			c.late = make(map[event.Token]struct{})
-		}
-		c.late[p.token] = struct{}{}
+	p.committed = true
+	if p.x.left {
+		c.remember(p.token)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/leat-go/leat/bus"
@@ -232,6 +233,68 @@ func TestBubbleTransactionsWithoutAnswer(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { withoutAnswer(t, point) })
 		})
 	}
+}
+
+// A Settle that didn't wait for its transaction may be called again, also with more,
+// and again: what was committed is settled.
+func TestBubbleTransactionsOutliveTheirSettle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := faked(t)
+		ch := kafka.New(cfg)
+		in, err := ch.Producer(t.Context(), "in")
+		require.NoError(t, err)
+		out, err := ch.Producer(t.Context(), "out")
+		require.NoError(t, err)
+		c := joined(t, ch, "in")
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		var ss []event.Settlement
+		for n := range 3 {
+			require.NoError(t, in.Produce(t.Context(), made(fmt.Sprint(n))))
+			d, ctx := one(t, c)
+			require.NoError(t, out.Produce(event.WithCollected(ctx), made("of "+d.Event.ID())))
+			ss = append(ss, event.Ack(d.Token))
+			require.ErrorIs(t, c.Settle(ended, ss), context.Canceled)
+			time.Sleep(time.Second) // virtual
+		}
+		require.NoError(t, c.Settle(t.Context(), ss))
+		require.Len(t, there(t, cfg, "out"), 3)
+		allClosed(t, ch, c)
+	})
+}
+
+// A member that its group has thrown out commits nothing, though it doesn't know yet.
+func TestBubbleTransactionsOfAZombieAreRefused(t *testing.T) {
+	bothVersions(t, func(t *testing.T, cfg kafka.Config) {
+		ch := kafka.New(cfg)
+		in, err := ch.Producer(t.Context(), "in")
+		require.NoError(t, err)
+		out, err := ch.Producer(t.Context(), "out")
+		require.NoError(t, err)
+		zombie := joined(t, ch, "in")
+		require.NoError(t, in.Produce(t.Context(), made("1")))
+		d, ctx := one(t, zombie)
+		require.NoError(t, out.Produce(event.WithCollected(ctx), made("of the zombie")))
+		kafka.AtTransact(zombie, func(at string) {
+			if at != "produced" {
+				return
+			}
+			cl, err := kgo.NewClient(kgo.SeedBrokers(cfg.Brokers...), kgo.Dialer(cfg.Dialer))
+			require.NoError(t, err)
+			defer cl.Close()
+			req := kmsg.NewPtrLeaveGroupRequest()
+			req.Group = "g"
+			m := kmsg.NewLeaveGroupRequestMember()
+			m.MemberID = kafka.Member(zombie)
+			req.Members = append(req.Members, m)
+			_, err = req.RequestWith(t.Context(), cl)
+			require.NoError(t, err)
+		})
+		require.Error(t, zombie.Settle(t.Context(), []event.Settlement{event.Ack(d.Token)}))
+		require.Empty(t, there(t, cfg, "out"))
+		kafka.AtTransact(zombie, nil)
+		allClosed(t, ch, zombie)
+	})
 }
 
 type (

@@ -15,11 +15,21 @@ import (
 const keepDone = time.Hour
 
 // trim removes what nobody needs from the beginning of a dead-letter topic: up to the
-// first letter that is there and the first redrive that isn't done.
+// first letter that is there, the first redrive that isn't done, and where the next
+// owner begins to read.
 func (ch *Channel) trim(ctx context.Context, ls *letters) {
+	adm, err := ch.admin()
+	if err != nil {
+		return
+	}
+	owners, err := committed(ctx, adm, ls.group, ls.name)
+	if err != nil {
+		return // the next time
+	}
 	at := make(kadm.Offsets)
 	for n, f := range ls.folds {
-		if to := min(f.restart(), f.aged); to > ls.of[n].from {
+		owner, _ := owners.Lookup(ls.name, n)
+		if to := min(f.restart(), f.aged, owner.At); to > ls.of[n].from {
 			at.AddOffset(ls.name, n, to, -1)
 		}
 	}
