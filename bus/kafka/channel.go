@@ -21,6 +21,8 @@ type Channel struct {
 	err  error     // what is wrong with the configuration
 	base []kgo.Opt // how every client reaches the cluster
 
+	compression []kgo.CompressionCodec // in order of preference
+
 	doors *doors
 
 	room *semaphore.Weighted // for events that the brokers have not answered for
@@ -50,6 +52,8 @@ func New(cfg Config) *Channel {
 func newChannel(cfg Config, base []kgo.Opt, err error) *Channel {
 	ch := &Channel{
 		cfg: cfg, err: err, base: base, doors: &doors{login: cfg.login(), signsIn: cfg.SASL != nil, seeds: cfg.Brokers},
+		compression: []kgo.CompressionCodec{kgo.Lz4Compression(), kgo.NoCompression()},
+
 		room:      semaphore.NewWeighted(cfg.MaxBuffered),
 		consumers: make(map[*consumer]struct{}),
 	}

@@ -37,13 +37,16 @@ func defaults() []kgo.Opt {
 	return []kgo.Opt{
 		kgo.DisableClientMetrics(),
 		kgo.MetadataMinAge(250 * time.Millisecond), // how soon a new topic is seen
-		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 	}
 }
 
 // options returns those of one client.
 func (ch *Channel) options(more ...kgo.Opt) []kgo.Opt {
-	return append(append(slices.Clone(ch.base), kgo.WithHooks(&door{all: ch.doors})), more...)
+	own := append(slices.Clone(ch.base),
+		kgo.WithHooks(&door{all: ch.doors}),
+		kgo.ProducerBatchCompression(slices.Clone(ch.compression)...), // the client sorts what it is given
+	)
+	return append(own, more...)
 }
 
 // producing returns the options that Produce's promises rest on.

@@ -135,7 +135,7 @@ func (s *session) complete(req *kmsg.OffsetCommitRequest, marks map[partition]ma
 		ps := t.Partitions[:0]
 		for _, p := range t.Partitions {
 			m := marks[partition{t.Topic, p.Partition}]
-			if m.l.t.ended {
+			if m.l.t.ended || m.l.t.member != req.MemberID {
 				continue
 			}
 			p.Metadata = &m.metadata

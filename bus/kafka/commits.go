@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // committed returns what a group has committed on topics: nothing, when nobody has
@@ -38,7 +39,9 @@ func firstOf(commits kadm.OffsetResponses) error {
 
 // commitAt commits for a group that has no members.
 func commitAt(ctx context.Context, adm *kadm.Client, group string, at kadm.Offsets) error {
-	_, err := persist(ctx, func() (struct{}, error) { return struct{}{}, adm.CommitAllOffsets(ctx, group, at) })
+	commit := func() (struct{}, error) { return struct{}{}, adm.CommitAllOffsets(ctx, group, at) }
+	// The coordinator learns of a new topic after those who lead it.
+	_, err := persistIf(ctx, commit, func(err error) bool { return kerr.IsRetriable(err) && !inUse(err) })
 	return err
 }
 

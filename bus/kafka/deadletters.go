@@ -69,6 +69,9 @@ func (ch *Channel) stretches(ctx context.Context, topic string) (map[int32]stret
 		return nil, fmt.Errorf("kafka: where topic %q begins: %w", topic, err)
 	}
 	ends, err := listed(ctx, adm.ListCommittedOffsets, topic)
+	if unknown(err) {
+		return map[int32]stretch{}, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("kafka: where topic %q ends: %w", topic, err)
 	}

@@ -49,7 +49,11 @@ func FromClient(cl *kgo.Client, cfg Config) *Channel {
 	}
 	base := append(defaults(), cl.Opts()...)
 	base = append(append(base, over...), kgo.Dialer(cfg.Dialer))
-	return newChannel(cfg, base, errors.Join(append(errs, err)...))
+	ch := newChannel(cfg, base, errors.Join(append(errs, err)...))
+	if theirs, _ := cl.OptValue(kgo.ProducerBatchCompression).([]kgo.CompressionCodec); len(theirs) > 0 {
+		ch.compression = theirs
+	}
+	return ch
 }
 
 // withDefaultsFor returns c with its zero fields filled, for a client that knows the

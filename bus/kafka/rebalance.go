@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -16,23 +17,42 @@ func (s *session) assigned(_ context.Context, cl *kgo.Client, got map[string][]i
 			from[partition{topic, n}] = kgo.Offset{}
 		}
 	}
+	member, _ := cl.GroupMetadata()
+	if s.isAnother(member) {
+		return
+	}
 	if len(from) == 0 {
 		return
 	}
 	cl.ResumeFetchPartitions(got) // the client remembers that they were full when we had them before
 	s.c.mu.Lock()
-	ts := s.c.assign(s, from)
+	ts := s.c.assign(s, member, from)
 	s.c.mu.Unlock()
 	s.side.add(ts)
 }
 
+// isAnother reports whether we have become another member of the group. A client that
+// the coordinator doesn't know any more joins as a new one and goes on with the
+// partitions of the old: others may have had them in between. So all is lost, and the
+// session ends.
+func (s *session) isAnother(member string) bool {
+	ts := s.c.all(s)
+	if !slices.ContainsFunc(ts, func(t *tenure) bool { return t.member != member }) {
+		return false
+	}
+	s.c.lose(ts)
+	s.c.ch.shutting.Go(s.renew) // it waits for the client, which waits for us
+	return true
+}
+
 // assign makes a session the owner of partitions. The consumer is locked.
-func (c *consumer) assign(s *session, ps map[partition]kgo.Offset) (ts []*tenure) {
+func (c *consumer) assign(s *session, member string, ps map[partition]kgo.Offset) (ts []*tenure) {
 	for p := range ps {
 		if old := c.owned[p]; old != nil {
 			c.drop(old)
 		}
 		t := c.newTenure(s, p)
+		t.member = member
 		c.tenures[t.id], c.owned[p] = t, t
 		ts = append(ts, t)
 	}

@@ -65,6 +65,10 @@ func (ch *Channel) passOver(ctx context.Context, topic string, of map[int32]stre
 		return err
 	}
 	starts, err := listed(ctx, adm.ListStartOffsets, topic)
+	if unknown(err) { // so was the topic
+		clear(from)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func (c *consumer) open() (*session, error) {
 	if !stopped { // else Close may have looked already for what to end
 		c.s = s
 		if c.sub.Ephemeral {
-			c.assign(s, c.begin)
+			c.assign(s, "", c.begin)
 		}
 	}
 	c.mu.Unlock()

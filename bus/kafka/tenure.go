@@ -17,9 +17,10 @@ type tenure struct {
 	id uint64
 
 	partition
-	main  lane // of the topic
-	again lane // of the group's redrive topic
-	lease event.Lease
+	member string // who we were in the group when it began
+	main   lane   // of the topic
+	again  lane   // of the group's redrive topic
+	lease  event.Lease
 
 	ready    bool // what concerns the partition in the group's own topics has been read
 	inTurn   bool

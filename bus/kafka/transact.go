@@ -150,7 +150,7 @@ func (c *consumer) remember(t event.Token) {
 
 // arrange decides what can go into a transaction now, and returns that and what is to
 // be committed with it.
-func (x *transaction) arrange() (live []*part, marks map[partition]mark) {
+func (x *transaction) arrange(by membership) (live []*part, marks map[partition]mark) {
 	c := x.s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -160,7 +160,7 @@ func (x *transaction) arrange() (live []*part, marks map[partition]mark) {
 			continue
 		}
 		s := p.slot()
-		if s == nil || s.part != p {
+		if s == nil || s.part != p || p.l.t.member != by.member {
 			p.err = event.ErrLeaseLost
 			continue
 		}

@@ -57,7 +57,7 @@ func (w *transactor) write(x *transaction) error {
 		// Read before it is looked what is ours: a generation that began in between
 		// refuses the offsets, one that is read after might take another's.
 		by := w.membership()
-		live, marks := x.arrange()
+		live, marks := x.arrange(by)
 		if len(live) == 0 {
 			return nil
 		}

@@ -52,14 +52,15 @@ type tally struct {
 
 // book is what a group has seen.
 type book struct {
-	seen    map[*entry]*seen
-	closed  map[string]int // settled entries by topic
-	tokens  map[tokenKey]*seen
-	settled int               // entries ever
-	repeats []string          // deliveries, for no reason, of what was settled or in hand
-	base    map[streamKey]int // first index that the group is owed, as far as is known
-	low     map[streamKey]int // all before it is settled
-	parked  map[streamKey]bool
+	seen      map[*entry]*seen
+	closed    map[string]int // settled entries by topic
+	tokens    map[tokenKey]*seen
+	settled   int               // entries ever
+	repeats   []string          // deliveries, for no reason, of what was settled or in hand
+	base      map[streamKey]int // first index that the group is owed, as far as is known
+	low       map[streamKey]int // all before it is settled
+	parked    map[streamKey]bool
+	wasParked map[streamKey]bool // at any time
 }
 
 // tokenKey tells the deliveries in hand apart: a token is its consumer's.
@@ -169,7 +170,7 @@ func (l *ledger) mark(x *entry, refused, maybe bool) {
 func (l *ledger) book(group string) *book {
 	b := l.groups[group]
 	if b == nil {
-		b = &book{seen: map[*entry]*seen{}, closed: map[string]int{}, tokens: map[tokenKey]*seen{}, base: map[streamKey]int{}, low: map[streamKey]int{}, parked: map[streamKey]bool{}}
+		b = &book{seen: map[*entry]*seen{}, closed: map[string]int{}, tokens: map[tokenKey]*seen{}, base: map[streamKey]int{}, low: map[streamKey]int{}, parked: map[streamKey]bool{}, wasParked: map[streamKey]bool{}}
 		l.groups[group] = b
 	}
 	return b
