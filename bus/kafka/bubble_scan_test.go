@@ -25,6 +25,9 @@ func TestBubbleReadingEndsThoughTheLastIsRemoved(t *testing.T) {
 				n, err := kafka.Scan(ctx, v.ch, "orders", 0, 0, 3)
 				require.NoError(v, err)
 				assert.Zero(v, n)
+				n, err = kafka.Merge(ctx, v.ch, "orders", 0, 0, 3)
+				require.NoError(v, err)
+				assert.Zero(v, n)
 			})
 		})
 	}

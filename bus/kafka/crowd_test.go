@@ -203,9 +203,14 @@ func newMember(ch event.Channel, topic string, handle func(ctx context.Context, 
 
 // leave lets a member go in good order.
 func (c *crowd) leave(p *participant) {
+	assert.NoError(c.t, c.depart(p))
+}
+
+// depart is leave where that may fail.
+func (c *crowd) depart(p *participant) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.t.Context()), 20*time.Second)
 	defer cancel()
-	assert.NoError(c.t, p.Shutdown(ctx))
+	return p.Shutdown(ctx)
 }
 
 // crash cuts a member off for ever, while it works.

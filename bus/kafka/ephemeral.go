@@ -24,7 +24,7 @@ func (ch *Channel) prepareEphemeral(ctx context.Context, c *consumer) error {
 	if err != nil {
 		return err
 	}
-	ends, err := listed(ctx, adm.ListCommittedOffsets, c.sub.Topics...)
+	ends, err := listedOf(ctx, adm.ListCommittedOffsets, c.sub.Topics...)
 	if err != nil {
 		return fmt.Errorf("kafka: where %q end: %w", c.sub.Topics, err)
 	}

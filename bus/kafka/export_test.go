@@ -174,3 +174,9 @@ func Scan(ctx context.Context, ch *Channel, topic string, n int32, from, to int6
 	err = ch.scan(ctx, topic, map[int32]stretch{n: {from, to}}, func(*kgo.Record) bool { count++; return true })
 	return count, err
 }
+
+// Merge is Scan as letters are listed.
+func Merge(ctx context.Context, ch *Channel, topic string, n int32, from, to int64) (count int, err error) {
+	err = ch.merge(ctx, topic, map[int32]stretch{n: {from, to}}, func(*kgo.Record) bool { count++; return true })
+	return count, err
+}

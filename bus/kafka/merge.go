@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -11,30 +10,16 @@ import (
 // partition allows. What is read ahead of one partition for want of another is
 // bounded.
 func (ch *Channel) merge(ctx context.Context, topic string, of map[int32]stretch, f func(*kgo.Record) bool) error {
-	m := &merger{topic: topic, of: of, ahead: make(map[int32][]*kgo.Record), paused: make(map[int32]bool), open: make(map[int32]bool)}
-	from := make(map[int32]kgo.Offset)
-	for n, s := range of {
-		if s.from < s.to {
-			from[n], m.open[n] = kgo.NewOffset().At(s.from), true
-		}
-	}
-	if len(from) == 0 {
-		return nil
-	}
-	cl, err := kgo.NewClient(ch.options(
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}),
-	)...)
+	s, err := ch.scanner(topic, of)
 	if err != nil {
-		return fmt.Errorf("kafka: %w", err)
+		return err
 	}
-	defer cl.Close()
-	m.cl = cl
+	defer s.close()
+	m := &merger{scanner: s, ahead: make(map[int32][]*kgo.Record), paused: make(map[int32]bool)}
 	for {
 		r, err := m.next(ctx)
 		if err != nil {
-			return fmt.Errorf("kafka: reading topic %q: %w", topic, err)
+			return err
 		}
 		if r == nil || !f(r) {
 			return nil
@@ -43,10 +28,8 @@ func (ch *Channel) merge(ctx context.Context, topic string, of map[int32]stretch
 }
 
 type merger struct {
-	cl     *kgo.Client
-	topic  string
-	of     map[int32]stretch
-	open   map[int32]bool          // more is to come
+	*scanner
+
 	ahead  map[int32][]*kgo.Record // read and not returned
 	paused map[int32]bool
 }
@@ -57,7 +40,7 @@ const mergeAhead = 1000
 // next returns the oldest of the next records of all partitions, or nil at the end.
 func (m *merger) next(ctx context.Context) (*kgo.Record, error) {
 	for !m.complete() {
-		if err := m.poll(ctx); err != nil {
+		if err := m.read(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -90,29 +73,21 @@ func (m *merger) complete() bool {
 	return true
 }
 
-func (m *merger) poll(ctx context.Context) error {
+func (m *merger) read(ctx context.Context) error {
 	for n := range m.paused {
-		if len(m.ahead[n]) < mergeAhead/2 {
-			m.cl.ResumeFetchPartitions(map[string][]int32{m.topic: {n}})
+		if m.open[n] && len(m.ahead[n]) < mergeAhead/2 {
+			m.resume(n)
 			delete(m.paused, n)
 		}
 	}
-	fetches := m.cl.PollRecords(ctx, mergeAhead)
-	if err := firstError(fetches); err != nil {
-		return err
-	}
-	for _, r := range fetches.Records() {
-		n := r.Partition
-		if r.Offset < m.of[n].to && !r.Attrs.IsControl() {
-			m.ahead[n] = append(m.ahead[n], r)
-		}
-		if r.Offset >= m.of[n].to-1 {
-			delete(m.open, n)
-		}
-		if (!m.open[n] || len(m.ahead[n]) >= mergeAhead) && !m.paused[n] {
+	err := m.poll(ctx, mergeAhead, func(r *kgo.Record) {
+		m.ahead[r.Partition] = append(m.ahead[r.Partition], r)
+	})
+	for n := range m.open {
+		if len(m.ahead[n]) >= mergeAhead && !m.paused[n] {
 			m.paused[n] = true
-			m.cl.PauseFetchPartitions(map[string][]int32{m.topic: {n}})
+			m.pause(n)
 		}
 	}
-	return nil
+	return err
 }
