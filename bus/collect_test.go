@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/leat-go/leat/bus"
 	"github.com/leat-go/leat/bus/memory"
@@ -144,6 +145,7 @@ func TestNow(t *testing.T) {
 	var seen []int
 	inBubble(t, bus.Config{Hooks: []any{&w}}, func(b *bus.Bus) {
 		bus.Subscribe(b, "g", func(ctx context.Context, _ OrderPlaced) error {
+			synctest.Wait() // until its publisher knows
 			if err := b.Publish(ctx, out{1}); err != nil {
 				t.Error(err)
 			}
