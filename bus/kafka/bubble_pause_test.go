@@ -3,11 +3,13 @@
 package kafka_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -49,6 +51,40 @@ func TestBubblePausedPartitionComesBack(t *testing.T) {
 		}
 		eventually(t, "all are handled", func() bool { return len(a.got())+len(b.got()) == 2*17_100+1 })
 		require.NoError(t, ch.Quiet(t.Context(), "g"))
+		a.leave(t)
+	})
+}
+
+// So is the redrive topic.
+func TestBubblePausedRedrivesComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t, 1, 2)
+		ch := f.channel()
+		first := func(d event.Delivery) bool { return strings.HasPrefix(d.Event.ID(), "first") }
+		a := join(t, ch, "g", "topic", first)
+		redrive := func(name string, n int) {
+			var es []event.Event
+			for i := range n {
+				es = append(es, numberedEvents(fmt.Sprint(name, i), 1, 1)...)
+			}
+			require.NoError(t, ch.ProduceTo(t.Context(), "g", "topic", event.MarkReplayed, es...))
+		}
+		redrive("first", 20)
+		redrive("rest", 40_000)
+		eventually(t, "the windows are full", func() bool { return len(a.got()) >= 2*(16<<10)-20 })
+		b := join(t, f.channel(), "g", "topic", nil)
+		eventually(t, "the other member has handled one of them", func() bool { return len(a.got())+len(b.got()) > 36_000 })
+		b.leave(t)
+		redrive("last", 100)
+		a.mu.Lock()
+		tokens := maps.Clone(a.held)
+		a.mu.Unlock()
+		for _, token := range tokens {
+			_ = a.Settle(t.Context(), []event.Settlement{event.Ack(token)}) // some are lost
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		require.NoError(t, ch.Quiet(ctx, "g"))
 		a.leave(t)
 	})
 }

@@ -19,7 +19,7 @@ func TestBubble(t *testing.T) {
 		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.ListenFn(net.Listen), kfake.SleepOutOfOrder())
 		require.NoError(t, err)
 		t.Cleanup(cluster.Close)
-		return kafka.Config{Brokers: cluster.ListenAddrs(), Dialer: net.DialContext, SessionTimeout: session}
+		return kafka.Config{Brokers: cluster.ListenAddrs(), Dialer: net.DialContext, SessionTimeout: session, DelayTopics: true}
 	})
 	h.Bubble = true
 	h.Events = 2000

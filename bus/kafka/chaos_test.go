@@ -46,25 +46,26 @@ func realChaos(t *testing.T, cluster *kafkatest.Cluster, serverSide bool, orderl
 	require.NoError(t, err)
 	defer cl.Close()
 	cfg := kafka.Config{
-		Brokers: cluster.Brokers(), SessionTimeout: session, ServerSide: serverSide, Topics: kafka.TopicDefaults{Partitions: 12, Replicas: 3},
+		Brokers: cluster.Brokers(), SessionTimeout: patient, ServerSide: serverSide, Topics: kafka.TopicDefaults{Partitions: 12, Replicas: 3},
 	}
 	r := &realCrowd{cluster: cluster, adm: kadm.NewClient(cl), ch: kafka.New(cfg)}
 	defer func() { assert.NoError(t, r.ch.Close(context.WithoutCancel(t.Context()))) }()
 	r.crowd = newCrowd(t, strings.ReplaceAll("chaos-"+t.Name()[len("TestChaos/"):], "_", "-"), func() *kafka.Channel { return kafka.New(cfg) })
 	if serverSide {
-		setSession(t, cl, crowdGroup, session)
+		setSession(t, cl, crowdGroup, patient)
 	}
 	r.pace = 500 * time.Millisecond
 
-	members := r.inOrder(orderly)
+	r.inOrder(orderly)
 	if !serverSide {
-		members = r.inDisorder(members, 400)
-	}
-	for _, m := range members {
-		r.leave(m)
+		cfg.SessionTimeout = session // of those who join from now on
+		r.inDisorder(400)
 	}
 	r.letters(r.ch)
 }
+
+// patient is a session timeout that a busy machine doesn't reach.
+const patient = 30 * time.Second
 
 // setSession says how long a vanished member of a group keeps its partitions.
 func setSession(t *testing.T, cl *kgo.Client, group string, d time.Duration) {
@@ -83,7 +84,7 @@ func setSession(t *testing.T, cl *kgo.Client, group string, d time.Duration) {
 }
 
 // inOrder lets members join and leave in good order, n events of each key.
-func (r *realCrowd) inOrder(n int) []*participant {
+func (r *realCrowd) inOrder(n int) {
 	start := time.Now()
 	random := rand.New(rand.NewPCG(1, 2))
 	members := []*participant{r.join(), r.join()}
@@ -110,12 +111,15 @@ func (r *realCrowd) inOrder(n int) []*participant {
 	doubles := r.doubled()
 	assert.Empty(r.t, doubles, "handled twice on orderly rebalances")
 	r.report("in good order", start, len(doubles))
-	return members
+	for _, m := range members {
+		r.leave(m)
+	}
 }
 
 // inDisorder breaks one thing after the other.
-func (r *realCrowd) inDisorder(members []*participant, n int) []*participant {
+func (r *realCrowd) inDisorder(n int) {
 	start := time.Now()
+	members := []*participant{r.join(), r.join()}
 	handler := r.serve()
 	before := r.pace
 	r.pace = 600 * time.Millisecond
@@ -152,7 +156,9 @@ func (r *realCrowd) inDisorder(members []*participant, n int) []*participant {
 	step("all is handled", func() { r.settle(r.ch, 90*time.Second) })
 	r.report("in bad order", start, len(r.doubled()))
 	r.bury(cut)
-	return members
+	for _, m := range members {
+		r.leave(m)
+	}
 }
 
 // moveLeaders lets another replica of every partition lead.

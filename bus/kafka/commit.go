@@ -51,7 +51,7 @@ func (s *session) soilOwn() {
 	defer s.c.mu.Unlock()
 	for _, t := range s.c.tenures {
 		t.again.dirty = true
-		t.keys.committed = -1
+		t.recommit()
 	}
 }
 
@@ -112,7 +112,7 @@ func (s *session) commit(ctx context.Context, ts []*tenure) error {
 		switch {
 		case failed != nil:
 			m.l.dirty = true // again, next time
-			m.l.t.keys.committed = -1
+			m.l.t.recommit()
 		case p.topic == m.l.topic:
 			m.l.committed = m.at
 		}
@@ -214,6 +214,7 @@ func (s *session) marks(ts []*tenure) map[partition]mark {
 		if m, dirty := t.keys.mark(t); dirty {
 			out[partition{deadTopic(t.topic, c.sub.Group), t.n}] = m
 		}
+		t.levelMarks(out)
 	}
 	return out
 }

@@ -41,9 +41,13 @@ type Config struct {
 	// CommitInterval is how long acks may wait until they are written to the broker; a
 	// process that dies repeats at most these; 0: 100 ms.
 	CommitInterval time.Duration
-	// MaxDelay is the longest NotBefore ahead; 0: 15 min, negative: none. Delayed events
-	// are held by the member that has their partition.
+	// MaxDelay is the longest NotBefore ahead; 0: 15 min, negative: none.
 	MaxDelay time.Duration
+	// DelayTopics lets delayed events wait in a topic of their group: any number of them,
+	// for as long as MaxDelay says. Without it a member holds what is delayed, and reads
+	// no more of a partition of which it holds 16,384 events. All members of a group
+	// should agree.
+	DelayTopics bool
 	// MaxBuffered is how many bytes of events may wait for the brokers, over all topics;
 	// 0: 64 MiB. Produce waits for room beyond it.
 	MaxBuffered int64

@@ -18,7 +18,7 @@ func TestConformanceThree(t *testing.T) {
 		"group.consumer.min.session.timeout.ms=6000", "group.consumer.session.timeout.ms=6000",
 		"group.consumer.min.heartbeat.interval.ms=500", "group.consumer.heartbeat.interval.ms=500"))
 	h := harness(func(testing.TB) kafka.Config {
-		return kafka.Config{Brokers: cluster.Brokers(), SessionTimeout: session, ServerSide: true, Topics: kafka.TopicDefaults{Replicas: 3}}
+		return kafka.Config{Brokers: cluster.Brokers(), SessionTimeout: session, ServerSide: true, DelayTopics: true, Topics: kafka.TopicDefaults{Replicas: 3}}
 	})
 	h.Parallel = true
 	h.Patience, h.Silence, h.Delay = 30*time.Second, 2*time.Second, 2*time.Second

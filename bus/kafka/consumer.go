@@ -40,6 +40,8 @@ type consumer struct {
 	waiting int
 	changed chan struct{} // closed and replaced with every change, while somebody waits for one
 
+	levels map[string]int // of the group's delay topics, by topic; 0: it has none
+
 	txID string                   // of the member's transactions
 	late map[event.Token]struct{} // committed by a transaction that nobody waited for
 }
@@ -91,6 +93,14 @@ func (c *consumer) prepare(ctx context.Context) error {
 	}
 	if err := c.ch.EnsureGroup(ctx, c.sub.Group, c.sub.From, c.sub.Topics...); err != nil {
 		return err
+	}
+	c.levels = make(map[string]int)
+	for _, topic := range c.sub.Topics {
+		n, err := c.ch.levelsOf(ctx, c.sub.Group, topic)
+		if err != nil {
+			return err
+		}
+		c.levels[topic] = n
 	}
 	return c.ch.checkRights(ctx, c.sub.Group, c.sub.Topics)
 }
@@ -283,8 +293,25 @@ func (c *consumer) Close(ctx context.Context) error {
 		c.until(grace, idle)
 		cancel()
 	}
+	arrive, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+	defer cancel()
+	c.until(arrive, c.isStill)
 	c.mu.Unlock()
 	return c.leave(ctx)
+}
+
+// isStill reports whether nothing is on its way to another topic, from where it would
+// come twice. The consumer is locked.
+func (c *consumer) isStill() bool {
+	if c.count[leaving] > 0 {
+		return false
+	}
+	for _, t := range c.tenures {
+		if slices.ContainsFunc(t.levels, func(v *level) bool { return v.busy }) {
+			return false
+		}
+	}
+	return true
 }
 
 // stop lets nothing more be received or begun. What was not begun, and what is held,
@@ -298,6 +325,7 @@ func (c *consumer) stop() {
 	c.closing = true
 	close(c.over)
 	for _, t := range c.tenures {
+		t.wakeLevels()
 		for _, l := range [...]*lane{&t.main, &t.again} {
 			l.each(func(n uint64, s *slot) {
 				switch s.state {

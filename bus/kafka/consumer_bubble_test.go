@@ -23,6 +23,7 @@ type virtual struct {
 	*testing.T
 
 	cluster *kfake.Cluster
+	cfg     kafka.Config
 	ch      *kafka.Channel
 	cuts    *kafka.Cuts
 }
@@ -41,7 +42,7 @@ func bubble(t *testing.T, partitions int32, cfg kafka.Config, f func(v virtual))
 		ch := kafka.New(cfg)
 		cuts := kafka.NewCuts(ch)
 		defer func() { assert.NoError(t, ch.Close(context.WithoutCancel(t.Context()))) }()
-		f(virtual{t, c, ch, cuts})
+		f(virtual{t, c, cfg, ch, cuts})
 	})
 }
 
@@ -226,29 +227,6 @@ func TestBubbleAWindowIsOpenAtMost(t *testing.T) {
 		v.ack(c, ds[0])
 		v.ack(c, v.receive(c, n-len(ds)-rest)...)
 		v.silent(c)
-		require.NoError(v, c.Close(v.Context()))
-	})
-}
-
-func TestBubbleDelayedEventsHoldUpNobody(t *testing.T) {
-	bubble(t, 1, kafka.Config{}, func(v virtual) {
-		due := time.Now().Add(10 * time.Minute)
-		var es []event.Event
-		for _, e := range numberedEvents("later", 1, kafka.Most+100) {
-			es = append(es, e.WithNotBefore(due))
-		}
-		v.produce(es...)
-		v.produce(numberedEvents("now", 1, 100)...)
-		c := v.join(event.Subscription{})
-		now := v.receive(c, 100)
-		assert.True(v, time.Now().Before(due))
-		v.ack(c, now...)
-		v.silent(c)
-		later := v.receive(c, kafka.Most+100)
-		assert.False(v, time.Now().Before(due))
-		v.ack(c, later...)
-		v.silent(c)
-		require.NoError(v, v.ch.Quiet(v.Context(), "mailer"))
 		require.NoError(v, c.Close(v.Context()))
 	})
 }

@@ -39,6 +39,7 @@ type crowd struct {
 	begun    int
 	dead     map[string]bool
 	joined   int
+	told     []string // to members, of errors
 }
 
 const crowdGroup = "chaos.g" // as the channel knows it
@@ -172,9 +173,11 @@ type spied struct {
 
 	cuts     *kafka.Cuts
 	consumer event.Consumer
+	tell     func(error)
 }
 
 func (s *spied) Consumer(ctx context.Context, sub event.Subscription) (event.Consumer, error) {
+	sub.OnError = s.tell
 	c, err := s.Channel.Consumer(ctx, sub)
 	s.consumer = c
 	return c, err
@@ -184,9 +187,14 @@ func (s *spied) Consumer(ctx context.Context, sub event.Subscription) (event.Con
 func (c *crowd) join() *participant {
 	c.mu.Lock()
 	c.joined++
+	member, start := c.joined, time.Now()
 	c.mu.Unlock()
 	ch := c.open()
-	p := &participant{ch: &spied{Channel: ch, cuts: kafka.NewCuts(ch)}}
+	p := &participant{ch: &spied{Channel: ch, cuts: kafka.NewCuts(ch), tell: func(err error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.told = append(c.told, fmt.Sprintf("member %d, %v after it came: %v", member, time.Since(start).Round(time.Millisecond), err))
+	}}}
 	p.Bus = newMember(p.ch, c.topic, c.handle)
 	require.NoError(c.t, p.Start(c.t.Context()))
 	return p
@@ -276,6 +284,10 @@ func (c *crowd) letters(ch *kafka.Channel) {
 func (c *crowd) report(phase string, since time.Time, doubles int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, told := range c.told {
+		c.t.Log(told)
+	}
+	c.told = nil
 	c.t.Logf("%s: %d events accepted, %d not, %d runs, %d members so far, %d dead letters, %d handled twice, %v",
 		phase, len(c.accepted), c.failed, c.begun, c.joined, len(c.dead), doubles, time.Since(since).Round(time.Millisecond))
 }

@@ -44,8 +44,12 @@
 // # Retries
 //
 // A partition can't take events back one by one (GivesBack is false): the bus holds what
-// it will try again, and other keys of the partition go on. Events with a NotBefore are
-// held by the owner of their partition, at most Config.MaxDelay ahead.
+// it will try again, and other keys of the partition go on.
+//
+// Events with a NotBefore, at most Config.MaxDelay ahead, are held by the owner of their
+// partition. With Config.DelayTopics those that are due in 4 seconds or more wait in a
+// topic of the group, T.G.delay, until then: any number of them, in nobody's way. They
+// come once unless a member dies while it passes them on.
 //
 // # Dead letters and parked keys
 //
@@ -75,7 +79,7 @@
 // topic is taken away. The same error is told once in 10 seconds.
 //
 // A user needs, on the topic T and for the group G: to produce, Write on T. To consume,
-// Read on T and on the group G, and Read and Write on T.G.dead and T.G.redrive, where
+// Read on T and on the group G, and Read and Write on T.G.dead and T.G.redrive, and T.G.delay if there is one, where
 // brokers say what is allowed; Consumer fails and names the topic if a right is missing.
 // To make topics, Create on them. Whoever doesn't see the configuration of topics
 // (DescribeConfigs) gets the sizes of a broker that nobody configured.
@@ -100,7 +104,8 @@
 // events must be on one cluster, and that of Apache Kafka 2.5 or newer.
 //
 // Not in the transaction, and so at least once as ever: effects elsewhere, what is sent
-// at once (bus.Now, replies), dead letters, redrives, and what an ephemeral consumer's
+// at once (bus.Now, replies), dead letters, redrives, the way of a delayed event through
+// a delay topic, and what an ephemeral consumer's
 // handler publishes. A hook is told of a publish when it is kept, not when it is
 // committed.
 //

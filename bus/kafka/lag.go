@@ -28,7 +28,7 @@ func (ch *Channel) Lag(ctx context.Context, topic, group string) (event.Lag, err
 	ch.commitAll(ctx, group)
 	var lag event.Lag
 	oldest := time.Time{}
-	for _, name := range []string{topic, redriveTopic(topic, group)} {
+	for _, name := range waitingTopics(topic, group) {
 		open, err := ch.openOf(ctx, name, group)
 		if err != nil {
 			return event.Lag{}, err
@@ -111,7 +111,8 @@ func (ch *Channel) openOf(ctx context.Context, topic, group string) (map[int32]o
 	if err != nil {
 		return nil, err
 	}
-	exists := strings.HasSuffix(topic, redriveSuffix)
+	delays := strings.HasSuffix(topic, "."+group+delaySuffix)
+	exists := delays || strings.HasSuffix(topic, "."+group+redriveSuffix)
 	commits.Each(func(o kadm.OffsetResponse) { exists = exists || o.Topic == topic && o.At >= 0 })
 	if !exists {
 		return map[int32]open{}, nil
@@ -127,6 +128,9 @@ func (ch *Channel) openOf(ctx context.Context, topic, group string) (map[int32]o
 		}
 		o.waiting += int(o.to - o.from)
 		o.delayed = min(o.p.delayed, o.waiting)
+		if delays {
+			o.delayed = o.waiting
+		}
 		o.waiting -= o.delayed
 		out[n] = o
 	}
@@ -220,7 +224,7 @@ func (ch *Channel) isQuiet(ctx context.Context, groups []string) (bool, error) {
 }
 
 func (ch *Channel) isQuietOn(ctx context.Context, topic, group string) (bool, error) {
-	for _, name := range []string{topic, redriveTopic(topic, group)} {
+	for _, name := range waitingTopics(topic, group) {
 		open, err := ch.openOf(ctx, name, group)
 		if err != nil {
 			return false, err
@@ -251,7 +255,7 @@ func (ch *Channel) topicsOf(ctx context.Context, group string) ([]string, error)
 	}
 	var topics []string
 	for topic := range commits {
-		if !strings.HasSuffix(topic, "."+group+deadSuffix) && !strings.HasSuffix(topic, "."+group+redriveSuffix) {
+		if !isOwn(topic, group) {
 			topics = append(topics, topic)
 		}
 	}

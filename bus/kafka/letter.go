@@ -28,21 +28,22 @@ const (
 // The headers that leat adds. They are read in a group's own topics alone, where no
 // publisher writes; in others they are nobody's business and don't pass into these.
 const (
-	headerPrefix   = "leat_"
-	headerKind     = headerPrefix + "kind"
-	headerCode     = headerPrefix + "code"
-	headerText     = headerPrefix + "text"
-	headerHandler  = headerPrefix + "handler"
-	headerAttempts = headerPrefix + "attempts"
-	headerFailures = headerPrefix + "failures"
-	headerFirst    = headerPrefix + "first_failed_at"
-	headerStack    = headerPrefix + "stack"
-	headerOrigin   = headerPrefix + "origin" // where the event stands in its topic
-	headerRaw      = headerPrefix + "raw"    // the value is no event
-	headerMark     = headerPrefix + "mark"   // redriven or replayed
-	headerRepaired = headerPrefix + "repaired"
-	headerCommand  = headerPrefix + "command" // offset of the redrive that is done
-	headerUntil    = headerPrefix + "until"   // offset behind what it sent to the redrive topic
+	headerPrefix    = "leat_"
+	headerKind      = headerPrefix + "kind"
+	headerCode      = headerPrefix + "code"
+	headerText      = headerPrefix + "text"
+	headerHandler   = headerPrefix + "handler"
+	headerAttempts  = headerPrefix + "attempts"
+	headerFailures  = headerPrefix + "failures"
+	headerFirst     = headerPrefix + "first_failed_at"
+	headerStack     = headerPrefix + "stack"
+	headerOrigin    = headerPrefix + "origin" // where the event stands in its topic
+	headerRaw       = headerPrefix + "raw"    // the value is no event
+	headerMark      = headerPrefix + "mark"   // redriven or replayed
+	headerRepaired  = headerPrefix + "repaired"
+	headerCommand   = headerPrefix + "command"   // offset of the redrive that is done
+	headerUntil     = headerPrefix + "until"     // offset behind what it sent to the redrive topic
+	headerPartition = headerPrefix + "partition" // where a delayed event comes from
 )
 
 // header returns the value of a header of leat's. The last one counts.

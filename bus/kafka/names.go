@@ -2,18 +2,39 @@ package kafka
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
-// The topics of a group on a topic, beside that itself. They have as many
-// partitions, and what concerns an event of partition n is in their partition n.
+// The topics of a group on a topic, beside that itself. Those of dead
+// letters and redrives have as many partitions, and what concerns an event of partition
+// n is in their partition n.
 const (
 	deadSuffix    = ".dead"    // dead letters, and what became of them
 	redriveSuffix = ".redrive" // events for this group alone
+	delaySuffix   = ".delay"   // events that are not due for a while; its partitions are levels
 )
 
 func deadTopic(topic, group string) string    { return topic + "." + group + deadSuffix }
 func redriveTopic(topic, group string) string { return topic + "." + group + redriveSuffix }
+func delayTopic(topic, group string) string   { return topic + "." + group + delaySuffix }
+
+// ownTopics returns the topics of a group on a topic that are always there.
+func ownTopics(topic, group string) []string {
+	return []string{deadTopic(topic, group), redriveTopic(topic, group)}
+}
+
+// waitingTopics returns the topics where there may be events for a group.
+func waitingTopics(topic, group string) []string {
+	return []string{topic, redriveTopic(topic, group), delayTopic(topic, group)}
+}
+
+// isOwn reports whether a topic is a group's own.
+func isOwn(name, group string) bool {
+	return slices.ContainsFunc([]string{deadSuffix, redriveSuffix, delaySuffix}, func(suffix string) bool {
+		return strings.HasSuffix(name, "."+group+suffix)
+	})
+}
 
 // maxName is the longest name of a topic that a broker takes (Topic.java of Apache
 // Kafka).

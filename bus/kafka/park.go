@@ -13,10 +13,11 @@ import (
 )
 
 // move is an event on its way to another topic: behind the parked key that it has, or
-// to the redrive topic.
+// to the delay topic.
 type move struct {
 	l      *lane
 	n      uint64
+	to     int32 // partition
 	behind bool
 	key    string
 	rec    *kgo.Record
@@ -30,7 +31,7 @@ func (l *lane) leave(n uint64) move {
 	front := l.t.keys.front(key)
 	l.set(n, leaving)
 	l.t.keys.moving[key]++
-	return l.t.s.let(move{l: l, n: n, behind: true, key: key, rec: l.newLetter(s, kindParked, event.Cause{
+	return l.t.s.let(move{l: l, n: n, to: l.partition, behind: true, key: key, rec: l.newLetter(s, kindParked, event.Cause{
 		Code: event.CodeParkedBehind, Text: "behind " + front,
 	})})
 }
@@ -41,27 +42,6 @@ func (s *session) let(m move) move {
 	m.seq = s.gone
 	s.leaving = append(s.leaving, m)
 	return m
-}
-
-// postpone lets the delayed events of a lane that is filling up wait in the redrive
-// topic, so that others get through. The consumer is locked.
-func (l *lane) postpone(moves []move) []move {
-	if l.count[delayed] == 0 {
-		return moves
-	}
-	l.each(func(n uint64, s *slot) {
-		if s.state != delayed || time.Until(s.event.NotBefore()) < time.Second {
-			return
-		}
-		l.set(n, leaving)
-		h := own(s.rec)
-		h.mark(s.mark)
-		h.origin(s.origin)
-		r := &kgo.Record{Topic: l.t.again.topic, Key: s.rec.Key, Value: s.rec.Value, Headers: h}
-		to(r, l.partition)
-		moves = append(moves, l.t.s.let(move{l: l, n: n, key: s.event.Key(), rec: r}))
-	})
-	return moves
 }
 
 // moveAll sends events behind their parked keys, in the order in which they were let
@@ -145,7 +125,7 @@ func (s *session) moveAgain(q queue) {
 		ms = nil
 	}
 	for _, m := range ms {
-		to(m.rec, m.l.partition)
+		to(m.rec, m.to)
 	}
 	s.leaving = slices.Concat(ms, s.leaving)
 	s.c.mu.Unlock()

@@ -75,8 +75,8 @@ func inUse(err error) bool {
 		errors.Is(err, kerr.StaleMemberEpoch) || errors.Is(err, kerr.GroupSubscribedToTopic)
 }
 
-// ensureOwn makes a topic and a group's own ones on it, which have as many partitions
-// and keep what they have until it is done with.
+// ensureOwn makes a topic and a group's own ones on it, which keep what they have until
+// it is done with.
 func (ch *Channel) ensureOwn(ctx context.Context, group, topic string) error {
 	n, err := ch.ensure(ctx, event.TopicSpec{Name: topic}, nil)
 	if err != nil {
@@ -86,29 +86,57 @@ func (ch *Channel) ensureOwn(ctx context.Context, group, topic string) error {
 	if err != nil {
 		return err
 	}
-	adm, err := ch.admin()
+	for _, name := range ownTopics(topic, group) {
+		if err := ch.ensureLasting(ctx, name, n, limit+letterRoom); err != nil {
+			return err
+		}
+	}
+	if !ch.cfg.DelayTopics {
+		return nil
+	}
+	return ch.ensureLasting(ctx, delayTopic(topic, group), delayLevels, limit+letterRoom)
+}
+
+// ensureLasting makes a topic that keeps what it has, with n partitions and room for
+// records of so many bytes.
+func (ch *Channel) ensureLasting(ctx context.Context, name string, n, most int) error {
+	size := strconv.Itoa(most)
+	keep, policy := "-1", "delete"
+	have, err := ch.ensure(ctx, event.TopicSpec{Name: name, Partitions: n}, map[string]*string{
+		"max.message.bytes": &size, "retention.ms": &keep, "retention.bytes": &keep, "cleanup.policy": &policy,
+	})
 	if err != nil {
 		return err
 	}
-	size := strconv.Itoa(limit + letterRoom)
-	keep, policy := "-1", "delete"
-	for _, name := range []string{deadTopic(topic, group), redriveTopic(topic, group)} {
-		have, err := ch.ensure(ctx, event.TopicSpec{Name: name, Partitions: n}, map[string]*string{
-			"max.message.bytes": &size, "retention.ms": &keep, "retention.bytes": &keep, "cleanup.policy": &policy,
-		})
+	if have < n {
+		adm, err := ch.admin()
 		if err != nil {
 			return err
 		}
-		if have < n {
-			if err := grow(ctx, adm, name, n); err != nil {
-				return err
-			}
-		}
-		if _, err := ch.limit(ctx, name); err != nil {
+		if err := grow(ctx, adm, name, n); err != nil {
 			return err
 		}
 	}
-	return nil
+	_, err = ch.limit(ctx, name)
+	return err
+}
+
+// levelsOf returns how many levels a group's delay topic has, if there is one: it is
+// emptied also when Config.DelayTopics was set once.
+func (ch *Channel) levelsOf(ctx context.Context, group, topic string) (int, error) {
+	cl, err := ch.use()
+	if err != nil {
+		return 0, err
+	}
+	name := delayTopic(topic, group)
+	if ch.cfg.DelayTopics {
+		return appeared(ctx, cl, name)
+	}
+	n, err := partitionsOf(ctx, cl, name)
+	if unknown(err) || denied(err) {
+		return 0, nil
+	}
+	return n, err
 }
 
 // grow gives a topic more partitions.
@@ -151,7 +179,7 @@ func (ch *Channel) RemoveGroup(ctx context.Context, group string, topics ...stri
 	}
 	adm := kadm.NewClient(cl)
 	all := make(kadm.TopicsSet)
-	own := make([]string, 0, 2*len(topics))
+	var own []string
 	for _, topic := range topics {
 		if err := ch.unused(ctx, group, topic); err != nil {
 			return err
@@ -160,13 +188,13 @@ func (ch *Channel) RemoveGroup(ctx context.Context, group string, topics ...stri
 		if err != nil && !unknown(err) {
 			return err
 		}
-		dead, redrive := deadTopic(topic, group), redriveTopic(topic, group)
-		for p := range int32(n) {
-			all.Add(topic, p)
-			all.Add(dead, p)
-			all.Add(redrive, p)
+		of := append(ownTopics(topic, group), delayTopic(topic, group))
+		for p := range int32(max(n, delayLevels)) {
+			for _, name := range append(of, topic) {
+				all.Add(name, p)
+			}
 		}
-		own = append(own, dead, redrive)
+		own = append(own, of...)
 	}
 	if err := forget(ctx, adm, group, all); err != nil {
 		return err

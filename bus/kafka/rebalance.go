@@ -62,6 +62,7 @@ func (c *consumer) assign(s *session, member string, ps map[partition]kgo.Offset
 // drop forgets a tenure: its tokens are stale. The consumer is locked.
 func (c *consumer) drop(t *tenure) {
 	t.ended = true
+	t.wakeLevels()
 	t.endLease(event.ErrLeaseLost)
 	for _, l := range [...]*lane{&t.main, &t.again} {
 		if c.transacts() {
@@ -142,6 +143,7 @@ func (c *consumer) finish(ctx context.Context, ts []*tenure) {
 	c.mu.Lock()
 	for _, t := range ts {
 		t.revoking = true
+		t.wakeLevels()
 		tokens = t.giveUpHeld(tokens)
 	}
 	closing := c.closing
@@ -178,7 +180,7 @@ func (t *tenure) busy() bool {
 	switch {
 	case t.ended:
 		return false
-	case t.keys.draining > 0:
+	case t.keys.draining > 0, slices.ContainsFunc(t.levels, func(v *level) bool { return v.busy }):
 		return true
 	}
 	for _, l := range [...]*lane{&t.main, &t.again} {

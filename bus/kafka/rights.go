@@ -19,7 +19,7 @@ func (ch *Channel) checkRights(ctx context.Context, group string, topics []strin
 	needs := make(map[string][]kmsg.ACLOperation)
 	for _, t := range topics {
 		needs[t] = []kmsg.ACLOperation{kmsg.ACLOperationRead}
-		for _, own := range []string{deadTopic(t, group), redriveTopic(t, group)} {
+		for _, own := range append(ownTopics(t, group), delayTopic(t, group)) { // what isn't there is passed over
 			needs[own] = []kmsg.ACLOperation{kmsg.ACLOperationRead, kmsg.ACLOperationWrite}
 		}
 	}

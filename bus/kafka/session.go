@@ -268,11 +268,9 @@ func (s *session) take(fetches kgo.Fetches) {
 		for i, r := range p.Records {
 			moves = t.main.enter(r, slots[i], moves)
 		}
-		if t.main.open() >= resume {
-			moves = t.main.postpone(moves)
-		}
 		if t.main.fill() {
 			full = append(full, &t.main)
+			cut = append(cut, t.main.chokes())
 		}
 		t.offer()
 	})
@@ -301,8 +299,16 @@ func (l *lane) enter(r *kgo.Record, s slot, moves []move) []move {
 		return moves
 	}
 	at := s.event.NotBefore()
+	wait := time.Duration(0)
+	if !at.IsZero() {
+		wait = time.Until(at)
+	}
+	k := l.t.c.levelOf(wait, l.t.topic)
 	switch {
-	case !at.IsZero() && time.Until(at) > 0:
+	case k >= 0:
+		s.state = leaving
+		moves = append(moves, l.postpone(l.push(s), k))
+	case wait > 0:
 		s.state = delayed
 		l.t.c.delays.add(at, l, l.push(s))
 	case !l.t.ready: // it is not known yet what is parked

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -73,7 +75,7 @@ func (d *side) run() {
 		d.added, d.removed = nil, nil
 		d.mu.Unlock()
 		d.forget(removed)
-		if err := d.start(added); err != nil && d.s.alive.Err() == nil {
+		if err := d.start(added, &work); err != nil && d.s.alive.Err() == nil {
 			d.s.c.tell(err)
 			_ = sleep(d.s.alive, time.Second)
 			d.add(added)
@@ -100,8 +102,12 @@ func (d *side) run() {
 func (d *side) forget(ts []*tenure) {
 	gone := make(map[string][]int32)
 	for _, t := range ts {
-		for _, topic := range []string{deadTopic(t.topic, d.s.c.sub.Group), t.again.topic} {
+		for _, topic := range ownTopics(t.topic, d.s.c.sub.Group) {
 			gone[topic] = append(gone[topic], t.n)
+		}
+		for k := range d.levels(t) {
+			topic := delayTopic(t.topic, d.s.c.sub.Group)
+			gone[topic] = append(gone[topic], int32(k))
 		}
 	}
 	if len(gone) > 0 {
@@ -111,7 +117,7 @@ func (d *side) forget(ts []*tenure) {
 
 // start begins to read for tenures: where the owner before left off. What is there
 // now is read before the first event of the topic itself is handed out.
-func (d *side) start(ts []*tenure) error {
+func (d *side) start(ts []*tenure, work *sync.WaitGroup) error {
 	if len(ts) == 0 {
 		return nil
 	}
@@ -121,7 +127,10 @@ func (d *side) start(ts []*tenure) error {
 	for _, t := range ts {
 		if !seen[t.topic] {
 			seen[t.topic] = true
-			topics = append(topics, deadTopic(t.topic, group), t.again.topic)
+			topics = append(topics, ownTopics(t.topic, group)...)
+		}
+		if d.levels(t) > 0 {
+			topics = append(topics, delayTopic(t.topic, group))
 		}
 	}
 	at, err := d.s.c.ch.bounds(d.s.alive, group, topics)
@@ -134,6 +143,12 @@ func (d *side) start(ts []*tenure) error {
 		}
 	}
 	from := make(map[string]map[int32]kgo.Offset)
+	read := func(topic string, n int32, b bound) {
+		if from[topic] == nil {
+			from[topic] = make(map[int32]kgo.Offset)
+		}
+		from[topic][n] = kgo.NewOffset().At(b.begin)
+	}
 	var moves []move
 	c := d.s.c
 	c.mu.Lock()
@@ -144,18 +159,40 @@ func (d *side) start(ts []*tenure) error {
 		dead, again := at[partition{deadTopic(t.topic, group), t.n}], at[partition{t.again.topic, t.n}]
 		t.again.begin(again.begin, again.p)
 		t.keys.from(dead)
-		for topic, b := range map[string]bound{deadTopic(t.topic, group): dead, t.again.topic: again} {
-			if from[topic] == nil {
-				from[topic] = make(map[int32]kgo.Offset)
-			}
-			from[topic][t.n] = kgo.NewOffset().At(b.begin)
+		read(deadTopic(t.topic, group), t.n, dead)
+		read(t.again.topic, t.n, again)
+		for k := range d.levels(t) {
+			topic := delayTopic(t.topic, group)
+			b := at[partition{topic, int32(k)}]
+			t.levels = append(t.levels, newLevel(t, k, b))
+			read(topic, int32(k), b)
+		}
+		for _, v := range t.levels {
+			work.Go(func() { v.run(d.s) })
 		}
 		moves = append(moves, t.settleIn()...)
 	}
 	c.mu.Unlock()
 	d.s.moveAll(moves)
+	d.cl.ResumeFetchPartitions(partitionsIn(from)) // the client remembers that they were full when we had them before
 	d.cl.AddConsumePartitions(from)
 	return nil
+}
+
+// levels returns how many levels of the delay topic a tenure turns.
+func (d *side) levels(t *tenure) int {
+	if t.n != 0 {
+		return 0
+	}
+	return d.s.c.levels[t.topic]
+}
+
+func partitionsIn(of map[string]map[int32]kgo.Offset) map[string][]int32 {
+	out := make(map[string][]int32)
+	for topic, ps := range of {
+		out[topic] = slices.Collect(maps.Keys(ps))
+	}
+	return out
 }
 
 // errGrown says that a group's own topics have just got more partitions.
@@ -186,67 +223,93 @@ func (t *tenure) settleIn() (moves []move) {
 	return moves
 }
 
+// arrivals is what follows from what was read of the group's own topics.
+type arrivals struct {
+	moves []move
+	full  []*lane
+	later map[string][]int32 // partitions that there is enough of
+	lost  []event.Token
+	asked []func() // redrives to carry out
+	told  []error
+}
+
 // take takes in what was read of the group's own topics.
 func (d *side) take(fetches kgo.Fetches, work *sync.WaitGroup) {
 	c := d.s.c
-	var moves []move
-	var full []*lane
-	var lost []event.Token
+	in := arrivals{later: make(map[string][]int32)}
+	c.mu.Lock()
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-		if len(p.Records) == 0 {
+		t, what := d.of(p.Topic, p.Partition)
+		if len(p.Records) == 0 || t == nil || t.ended || t.revoking || c.closing {
 			return
 		}
-		c.mu.Lock()
-		t, dead := d.of(p.Topic, p.Partition)
-		if t == nil || t.ended || t.revoking || c.closing {
-			c.mu.Unlock()
-			return
-		}
-		if !dead {
-			for _, r := range p.Records {
-				moves = t.again.enter(r, read(r, true), moves)
+		switch what {
+		case delaySuffix:
+			if t.levels[p.Partition].read(p.Records) {
+				in.later[p.Topic] = append(in.later[p.Topic], p.Partition)
 			}
-			if t.again.fill() {
-				full = append(full, &t.again)
-			}
-			moves = append(moves, t.settleIn()...)
-			c.mu.Unlock()
-			return
-		}
-		for _, r := range p.Records {
-			if key := t.keys.see(r); key != "" && t.ready {
-				m, tokens := t.takeAway(key)
-				moves, lost = append(moves, m...), append(lost, tokens...)
-			}
-		}
-		asked := t.keys.begin()
-		moves = append(moves, t.settleIn()...)
-		c.mu.Unlock()
-		for _, cmd := range asked {
-			work.Go(func() { d.s.carryOut(t, cmd) })
+		case redriveSuffix:
+			d.takeRedriven(t, p.Records, &in)
+		case deadSuffix:
+			d.takeLetters(t, p.Records, &in)
 		}
 	})
-	c.tellLost(lost)
-	c.steer(full)
-	d.s.moveAll(moves)
+	c.mu.Unlock()
+	for _, carryOut := range in.asked {
+		work.Go(carryOut)
+	}
+	for _, err := range in.told {
+		c.tell(err)
+	}
+	c.tellLost(in.lost)
+	if len(in.later) > 0 {
+		d.cl.PauseFetchPartitions(in.later)
+	}
+	c.steer(in.full)
+	d.s.moveAll(in.moves)
 	d.s.soil()
 }
 
-// of returns the tenure that a partition of the group's own topics belongs to. The
-// consumer is locked.
-func (d *side) of(topic string, n int32) (t *tenure, dead bool) {
-	for _, t := range d.s.c.tenures {
-		if t.s != d.s || t.n != n {
-			continue
-		}
-		switch topic {
-		case t.again.topic:
-			return t, false
-		case deadTopic(t.topic, d.s.c.sub.Group):
-			return t, true
+func (d *side) takeRedriven(t *tenure, rs []*kgo.Record, in *arrivals) {
+	for _, r := range rs {
+		in.moves = t.again.enter(r, read(r, true), in.moves)
+	}
+	if t.again.fill() {
+		in.full, in.told = append(in.full, &t.again), append(in.told, t.again.chokes())
+	}
+	in.moves = append(in.moves, t.settleIn()...)
+}
+
+func (d *side) takeLetters(t *tenure, rs []*kgo.Record, in *arrivals) {
+	for _, r := range rs {
+		if key := t.keys.see(r); key != "" && t.ready {
+			moves, lost := t.takeAway(key)
+			in.moves, in.lost = append(in.moves, moves...), append(in.lost, lost...)
 		}
 	}
-	return nil, false
+	for _, cmd := range t.keys.begin() {
+		in.asked = append(in.asked, func() { d.s.carryOut(t, cmd) })
+	}
+	in.moves = append(in.moves, t.settleIn()...)
+}
+
+// of returns the tenure that a partition of the group's own topics belongs to, and the
+// suffix of that topic. The consumer is locked.
+func (d *side) of(topic string, n int32) (*tenure, string) {
+	group := d.s.c.sub.Group
+	for _, t := range d.s.c.tenures {
+		switch {
+		case t.s != d.s:
+		case int(n) < len(t.levels) && topic == delayTopic(t.topic, group):
+			return t, delaySuffix
+		case t.n != n:
+		case topic == t.again.topic:
+			return t, redriveSuffix
+		case topic == deadTopic(t.topic, group):
+			return t, deadSuffix
+		}
+	}
+	return nil, ""
 }
 
 // bound is where a partition of a group's own topics begins and ends.

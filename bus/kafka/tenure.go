@@ -17,9 +17,10 @@ type tenure struct {
 	id uint64
 
 	partition
-	member string // who we were in the group when it began
-	main   lane   // of the topic
-	again  lane   // of the group's redrive topic
+	member string   // who we were in the group when it began
+	main   lane     // of the topic
+	again  lane     // of the group's redrive topic
+	levels []*level // of the group's delay topic
 	lease  event.Lease
 
 	ready    bool // what concerns the partition in the group's own topics has been read

@@ -46,6 +46,11 @@ func (s *session) trim(ctx context.Context) {
 			l.trimmed = l.committed
 			at.AddOffset(l.topic, l.partition, l.committed, -1)
 		}
+		for _, v := range t.levels {
+			if t.s == s && v.committed > 0 {
+				at.AddOffset(delayTopic(t.topic, c.sub.Group), int32(v.k), v.committed, -1)
+			}
+		}
 	}
 	c.mu.Unlock()
 	c.ch.deleteBefore(ctx, at)

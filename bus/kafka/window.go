@@ -1,6 +1,10 @@
 package kafka
 
-import "github.com/twmb/franz-go/pkg/kgo"
+import (
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
 
 // fill reports whether the lane is to be paused. The consumer is locked; the lane is to
 // be steered.
@@ -10,6 +14,15 @@ func (l *lane) fill() bool {
 	}
 	l.paused = true
 	return true
+}
+
+// chokes is an error when a lane is paused for delayed events: others wait for them.
+func (l *lane) chokes() error {
+	if l.count[delayed] < resume {
+		return nil
+	}
+	return fmt.Errorf("kafka: group %q, topic %q, partition %d: %d delayed events are held: no more is read until some are due; "+
+		"with Config.DelayTopics they don't get in the way", l.t.c.sub.Group, l.topic, l.partition, l.count[delayed])
 }
 
 // settledSome reports whether the lane, which was paused, is to be read again. The
