@@ -246,7 +246,12 @@ func (k Kafka) consumeLeat(lanes int) (*Stream, error) {
 	ch := kafka.New(kafka.Config{Brokers: k.Brokers})
 	watch := new(stopwatch)
 	return &Stream{
-		Prepare: func(n int) error { return k.fill(topic, n) },
+		Prepare: func(n int) error {
+			if err := ch.EnsureGroup(ctx, topic, event.Oldest(), topic); err != nil { // a group's first start makes its topics
+				return err
+			}
+			return k.fill(topic, n) //nolint:contextcheck // nobody ends it
+		},
 		Run: func(n int) error {
 			if err := watch.watch(ctx, k.Brokers, topic); err != nil {
 				return err

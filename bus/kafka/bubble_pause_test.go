@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/leat-go/leat/bus/kafka"
 	"github.com/leat-go/leat/event"
 )
 
@@ -86,5 +87,30 @@ func TestBubblePausedRedrivesComeBack(t *testing.T) {
 		defer cancel()
 		require.NoError(t, ch.Quiet(ctx, "g"))
 		a.leave(t)
+	})
+}
+
+// What was fetched of a partition before it went to another member says nothing about
+// where it begins when it comes back.
+func TestBubbleWhatWasFetchedBeforeIsForgotten(t *testing.T) {
+	bubble(t, 4, kafka.Config{}, func(v virtual) {
+		const n = 10_000
+		var es []event.Event
+		for i := range n {
+			es = append(es, numberedEvents(fmt.Sprint(i), 1, 1)...)
+		}
+		v.produce(es...)
+		a := v.join(event.Subscription{})
+		<-time.After(10 * time.Second) // virtual: it has read ahead, and receives nothing
+		b := v.join(event.Subscription{})
+		handled := v.receive(b, 1500)
+		v.ack(b, handled...)
+		require.NoError(v, b.Close(v.Context()))
+		<-time.After(10 * time.Second) // virtual: its partition is back
+		for range n - len(handled) {
+			v.ack(a, v.receive(a, 1)...)
+		}
+		v.silent(a)
+		require.NoError(v, a.Close(v.Context()))
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"time"
@@ -37,7 +38,19 @@ func defaults() []kgo.Opt {
 	return []kgo.Opt{
 		kgo.DisableClientMetrics(),
 		kgo.MetadataMinAge(250 * time.Millisecond), // how soon a new topic is seen
+		kgo.RetryBackoffFn(backoff),
 	}
+}
+
+// backoff is how long the client waits before it asks again. What a broker doesn't know
+// yet, of a new topic or of a leader that has just moved, it often knows a moment later.
+func backoff(fails int) time.Duration {
+	const first, longest = 20 * time.Millisecond, 2500 * time.Millisecond
+	d := longest
+	if fails < 6 {
+		d = min(d, first*time.Duration(math.Pow(3, float64(max(fails-1, 0)))))
+	}
+	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
 }
 
 // options returns those of one client.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -36,7 +35,11 @@ type session struct {
 	turn     chan struct{} // full while somebody writes offsets of the group
 	txs      *transactor   // nil: without transactions
 
-	scratch []slot // of read
+	backlog []fetched     // of read
+	scratch []slot        // of read
+	resumed chan struct{} // a partition is read on
+
+	strangeSince time.Time // of read: see isStrange
 
 	// Events on their way to the group's own topics; the consumer is locked.
 	leaving []move           // that are to be sent
@@ -58,6 +61,7 @@ type beginning struct {
 func (c *consumer) open() (*session, error) {
 	s := &session{
 		c: c, closed: make(chan struct{}), dirty: make(chan struct{}, 1), turn: make(chan struct{}, 1),
+		resumed:    make(chan struct{}, 1),
 		beginnings: make(map[partition]beginning),
 	}
 	s.reading, s.stopRead = context.WithCancel(context.Background())
@@ -164,46 +168,6 @@ func (s *session) stopReading() { s.stopRead() }
 // soil tells that there is something to commit.
 func (s *session) soil() { signal(s.dirty) }
 
-// read reads records while there is room for them.
-func (s *session) read() {
-	c := s.c
-	var strangeSince time.Time
-	for s.reading.Err() == nil {
-		if !c.roomToRead() {
-			select {
-			case <-c.more:
-			case <-s.reading.Done():
-			}
-			continue
-		}
-		fetches := s.cl.PollRecords(s.reading, readAhead)
-		if s.reading.Err() == nil && !fetches.IsClientClosed() {
-			s.tellErrors(fetches)
-			s.take(fetches)
-		}
-		s.cl.AllowRebalance()
-		if fetches.Err() == nil {
-			strangeSince = time.Time{}
-			continue
-		}
-		_ = sleep(s.reading, 100*time.Millisecond) // some the client repeats at once
-		switch {
-		case !isStrange(fetches):
-			strangeSince = time.Time{}
-		case strangeSince.IsZero():
-			strangeSince = time.Now()
-		case time.Since(strangeSince) > time.Second && s.reading.Err() == nil:
-			s.renew()
-		}
-	}
-}
-
-// isStrange reports whether a topic is not the one that we knew by that name. The
-// client never takes the new one.
-func isStrange(fetches kgo.Fetches) bool {
-	return slices.ContainsFunc(fetches.Errors(), func(e kgo.FetchError) bool { return errors.Is(e.Err, kerr.UnknownTopicID) })
-}
-
 // renew ends the session so that another takes its place.
 func (s *session) renew() {
 	bye, cancel := context.WithTimeout(s.reading, leaveTimeout)
@@ -211,12 +175,6 @@ func (s *session) renew() {
 	s.c.lose(s.c.all(s))
 	_ = s.cl.LeaveGroupContext(bye)
 	s.shut()
-}
-
-func (c *consumer) roomToRead() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.count[queued] < readAhead
 }
 
 func (s *session) tellErrors(fetches kgo.Fetches) {
@@ -237,90 +195,6 @@ func (s *session) tellErrors(fetches kgo.Fetches) {
 // isGone reports whether an error says that a topic was removed.
 func isGone(err error) bool {
 	return errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID)
-}
-
-// take takes in what was read.
-func (s *session) take(fetches kgo.Fetches) {
-	c := s.c
-	var moves []move
-	var full []*lane
-	var cut []error
-	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-		if len(p.Records) == 0 {
-			return
-		}
-		slots := s.decode(p.Records)
-		defer clear(slots)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		t := c.owned[partition{p.Topic, p.Partition}]
-		if t == nil || t.s != s || t.revoking || c.closing {
-			return
-		}
-		if t.main.next < 0 { // the first of this tenure
-			t.main.begin(s.beginningOf(t.partition, p.Records[0].Offset))
-		}
-		if from, to := t.main.next, p.LogStartOffset; from < to {
-			cut = append(cut, fmt.Errorf("kafka: group %q, topic %q, partition %d: "+
-				"%d offsets from %d on were deleted before all of them were handled",
-				c.sub.Group, p.Topic, p.Partition, to-from, from))
-		}
-		for i, r := range p.Records {
-			moves = t.main.enter(r, slots[i], moves)
-		}
-		if t.main.fill() {
-			full = append(full, &t.main)
-			cut = append(cut, t.main.chokes())
-		}
-		t.offer()
-	})
-	for _, err := range cut {
-		c.tell(err)
-	}
-	c.steer(full)
-	s.moveAll(moves)
-	s.soil()
-}
-
-// decode makes slots of records, in memory that is used again.
-func (s *session) decode(rs []*kgo.Record) []slot {
-	s.scratch = slices.Grow(s.scratch[:0], len(rs))[:len(rs)]
-	for i, r := range rs {
-		if !r.Attrs.IsControl() {
-			s.scratch[i] = read(r, false)
-		}
-	}
-	return s.scratch
-}
-
-// enter opens a slot for a record, unless it is settled already.
-func (l *lane) enter(r *kgo.Record, s slot, moves []move) []move {
-	if !l.saw(r.Offset) || r.Attrs.IsControl() {
-		return moves
-	}
-	at := s.event.NotBefore()
-	wait := time.Duration(0)
-	if !at.IsZero() {
-		wait = time.Until(at)
-	}
-	k := l.t.c.levelOf(wait, l.t.topic)
-	switch {
-	case k >= 0:
-		s.state = leaving
-		moves = append(moves, l.postpone(l.push(s), k))
-	case wait > 0:
-		s.state = delayed
-		l.t.c.delays.add(at, l, l.push(s))
-	case !l.t.ready: // it is not known yet what is parked
-		l.push(s)
-	case l.t.keys.parked(s.event.Key()) && l.t.keys.holds(s.origin):
-	case l.t.keys.parked(s.event.Key()):
-		s.state = leaving
-		moves = append(moves, l.leave(l.push(s)))
-	default:
-		l.push(s)
-	}
-	return moves
 }
 
 // offsetsFetched notes where the partitions go on.

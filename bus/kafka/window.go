@@ -72,6 +72,7 @@ func (l *lane) tell(paused bool) {
 		return
 	}
 	cl.ResumeFetchPartitions(ps)
+	signal(l.t.s.resumed)
 }
 
 // clientOf returns the client that reads a lane.
