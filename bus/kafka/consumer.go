@@ -266,7 +266,7 @@ func (c *consumer) Hold(t event.Token, failures int) {
 	switch {
 	case c.closing || l.t.revoking:
 		lost = l.giveBack(n) // nobody runs it here any more
-	case l.t.keys.parked(s.event.Key()):
+	case l.t.keys.parked(s.event.Key()) && s.letter == nil: // with a letter: it is a dead one itself
 		moves = append(moves, l.leave(n))
 		lost = append(lost, t)
 	default:

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 )
 
@@ -38,6 +39,15 @@ func (d *delays) add(at time.Time, l *lane, n uint64) {
 	heap.Push(&d.heap, dueSlot{at, l, n})
 	if d.heap[0].n == n && d.heap[0].l == l {
 		d.arm()
+	}
+}
+
+// forget drops what a tenure has delayed.
+func (d *delays) forget(t *tenure) {
+	before := len(d.heap)
+	d.heap = slices.DeleteFunc(d.heap, func(s dueSlot) bool { return s.l.t == t })
+	if len(d.heap) < before {
+		heap.Init(&d.heap)
 	}
 }
 

@@ -28,6 +28,7 @@ type letter struct {
 	key, id string
 	origin  event.Position
 	parked  bool
+	behind  bool // not for a failure of its own
 	leaving bool // it is to be sent again
 }
 
@@ -71,7 +72,10 @@ func (f *fold) apply(r *kgo.Record) {
 }
 
 func letterOf(r *kgo.Record) *letter {
-	l := &letter{offset: r.Offset, origin: originOf(r), parked: header(r, headerKind) == kindParked}
+	l := &letter{
+		offset: r.Offset, origin: originOf(r),
+		parked: header(r, headerKind) == kindParked, behind: header(r, headerCode) == event.CodeParkedBehind,
+	}
 	if e, err := decode(r); err == nil {
 		l.key, l.id = e.Key(), e.ID()
 	}
@@ -139,6 +143,12 @@ func (f *fold) begin(c *command) {
 func (f *fold) takesFront(c *command) bool {
 	parked := f.keys[c.key]
 	return c.all || len(parked) > 0 && slices.Contains(c.targets, parked[0])
+}
+
+// isLeaving reports whether a letter is sent again already, or was removed.
+func (f *fold) isLeaving(offset int64) bool {
+	l := f.live[offset]
+	return l == nil || l.leaving
 }
 
 func union(a, b []int64) []int64 {

@@ -16,8 +16,9 @@ import (
 // before the coordinator gives that to others.
 type heartbeat struct {
 	limit   time.Duration
-	good    atomic.Int64 // when the last request was sent that was answered, in ns
-	joining atomic.Int64 // when a JoinGroup was sent that is not answered, in ns: the coordinator waits for others
+	patient time.Duration // how long the coordinator waits for others when somebody joins
+	good    atomic.Int64  // when the last request was sent that was answered, in ns
+	joining atomic.Int64  // when a JoinGroup was sent that is not answered, in ns: the coordinator waits for others
 }
 
 var (
@@ -53,7 +54,7 @@ func (h *heartbeat) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e kgo.BrokerE2E
 func (h *heartbeat) left(now time.Time) time.Duration {
 	last := h.good.Load()
 	if joined := h.joining.Load(); joined > 0 {
-		last = max(last, joined+int64(time.Minute))
+		last = max(last, joined+int64(h.patient))
 	}
 	return time.Unix(0, last).Add(h.limit - h.limit/20).Sub(now)
 }

@@ -8,14 +8,15 @@ import (
 type parkedKeys struct {
 	fold
 
-	target    int64           // what has to be read before events flow
-	committed int64           // of the dead-letter topic
-	moving    map[string]int  // events on their way behind a parked key, by key
-	started   map[int64]bool  // redrives that are being carried out, by offset
-	released  map[string]bool // keys that go on behind what is being redriven
-	draining  int             // redrives that are being carried out
-	barrier   int64           // offset in the redrive topic to be read first
-	until     map[int64]int64 // of redrives that are done: their offset, and that barrier
+	target    int64            // what has to be read before events flow
+	committed int64            // of the dead-letter topic
+	moving    map[string]int   // events on their way behind a parked key, by key
+	started   map[int64]bool   // redrives that are being carried out, by offset
+	released  map[string]bool  // keys that go on behind what is being redriven
+	freed     map[string]int64 // keys whose last letter was discarded, and where
+	draining  int              // redrives that are being carried out
+	barrier   int64            // offset in the redrive topic to be read first
+	until     map[int64]int64  // of redrives that are done: their offset, and that barrier
 }
 
 // from begins at the place that the owner before has committed.
@@ -23,6 +24,7 @@ func (k *parkedKeys) from(b bound) {
 	*k = parkedKeys{
 		fold: newFold(true), target: b.end, committed: b.committed,
 		moving: make(map[string]int), started: make(map[int64]bool), released: make(map[string]bool), until: make(map[int64]int64),
+		freed: make(map[string]int64),
 	}
 	k.next = b.begin
 }
@@ -49,7 +51,7 @@ func (k *parkedKeys) see(r *kgo.Record) (parks string) {
 	k.apply(r)
 	switch header(r, headerKind) {
 	case kindParked:
-		if l := k.live[r.Offset]; l != nil && len(k.keys) > before && k.parked(l.key) {
+		if l := k.live[r.Offset]; l != nil && len(k.keys) > before && !k.strayed(l) && k.parked(l.key) {
 			return l.key
 		}
 	case kindDiscard:
@@ -68,6 +70,23 @@ func (k *parkedKeys) discarded(at int64, key string) {
 	if key != "" && late && !k.released[key] {
 		k.commands[at] = &command{offset: at, key: key, all: true}
 	}
+	if len(letters) == 0 {
+		k.freed[key] = at
+	}
+}
+
+// strayed lets a letter go on that was on its way behind another when that was
+// discarded: by an owner who is no more.
+func (k *parkedKeys) strayed(l *letter) bool {
+	at, freed := k.freed[l.key]
+	if !l.behind {
+		delete(k.freed, l.key) // it is parked anew
+		return false
+	}
+	if freed && k.commands[at] == nil {
+		k.commands[at] = &command{offset: at, key: l.key, all: true}
+	}
+	return freed
 }
 
 // wait lets the events of the topic wait until the redrive topic is read up to an
@@ -101,6 +120,7 @@ func (k *parkedKeys) begin() (cmds []*command) {
 func (k *parkedKeys) end(cmd *command, targets []int64, done, until int64) {
 	k.remove(targets)
 	delete(k.commands, cmd.offset)
+	delete(k.started, cmd.offset)
 	delete(k.released, cmd.key)
 	k.draining--
 	k.wait(done, until)

@@ -73,6 +73,7 @@ func (c *consumer) drop(t *tenure) {
 		}
 		l.count = [states]int{}
 	}
+	c.delays.forget(t)
 	delete(c.tenures, t.id)
 	if c.owned[t.partition] == t {
 		delete(c.owned, t.partition)

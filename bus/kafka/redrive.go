@@ -81,16 +81,21 @@ func (s *session) copies(t *tenure, cmd *command, targets []int64) (out []*kgo.R
 	if len(targets) == 0 {
 		return nil, nil
 	}
-	from, to := targets[0], targets[len(targets)-1]+1
+	from, to := targets[0], max(targets[len(targets)-1]+1, cmd.offset)
+	before := newFold(false) // what was known when the redrive was asked for
 	err = s.c.ch.scan(s.alive, deadTopic(t.topic, s.c.sub.Group), map[int32]stretch{t.n: {from, to}}, func(r *kgo.Record) bool {
 		if _, wanted := slices.BinarySearch(targets, r.Offset); wanted {
 			out = append(out, newCopy(r, t.again.topic, t.n))
+		}
+		if r.Offset < cmd.offset {
+			before.apply(r)
 		}
 		return true
 	})
 	if err != nil {
 		return nil, err
 	}
+	out = slices.DeleteFunc(out, func(r *kgo.Record) bool { return r.Offset < cmd.offset && before.isLeaving(r.Offset) })
 	if len(cmd.repaired) == 0 || len(out) == 0 {
 		return out, nil
 	}
@@ -107,7 +112,7 @@ func newCopy(r *kgo.Record, topic string, partition int32) *kgo.Record {
 	h := own(r)
 	h.mark(event.MarkRedriven)
 	h.add(headerOrigin, header(r, headerOrigin))
-	out := &kgo.Record{Topic: topic, Key: r.Key, Value: r.Value, Headers: h}
+	out := &kgo.Record{Offset: r.Offset, Topic: topic, Key: r.Key, Value: r.Value, Headers: h}
 	to(out, partition)
 	return out
 }

@@ -67,7 +67,7 @@ func (c *consumer) open() (*session, error) {
 	s.reading, s.stopRead = context.WithCancel(context.Background())
 	s.alive, s.end = context.WithCancel(context.Background())
 	s.network, s.cut = context.WithCancel(context.Background())
-	s.beat.limit = c.ch.cfg.SessionTimeout
+	s.beat.limit, s.beat.patient = c.ch.cfg.SessionTimeout, c.rebalanceTimeout()
 	s.beat.good.Store(time.Now().UnixNano())
 	var err error
 	if c.transacts() {
@@ -126,7 +126,7 @@ func (s *session) consuming() []kgo.Opt {
 		kgo.BlockRebalanceOnPoll(),
 		kgo.SessionTimeout(timeout),
 		kgo.HeartbeatInterval(min(3*time.Second, timeout/4)),
-		kgo.RebalanceTimeout(max(time.Minute, c.sub.Grace+30*time.Second)),
+		kgo.RebalanceTimeout(c.rebalanceTimeout()),
 		kgo.OnOffsetsFetched(s.offsetsFetched),
 		kgo.OnPartitionsAssigned(s.assigned),
 		kgo.OnPartitionsRevoked(s.revoked),
@@ -137,6 +137,11 @@ func (s *session) consuming() []kgo.Opt {
 		return append(opts, kgo.ServerSideBalancer(), kgo.Balancers(kgo.RangeBalancer()))
 	}
 	return append(opts, kgo.Balancers(kgo.CooperativeStickyBalancer()))
+}
+
+// rebalanceTimeout is how long the members of a group have to give up what moves.
+func (c *consumer) rebalanceTimeout() time.Duration {
+	return max(time.Minute, c.sub.Grace+30*time.Second)
 }
 
 // dialing returns how the consumer reaches the cluster, where that isn't as the channel
