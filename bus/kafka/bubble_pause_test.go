@@ -61,7 +61,8 @@ func TestBubblePausedRedrivesComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(t, 1, 2)
 		ch := f.channel()
-		first := func(d event.Delivery) bool { return strings.HasPrefix(d.Event.ID(), "first") }
+		holds := true
+		first := func(d event.Delivery) bool { return holds && strings.HasPrefix(d.Event.ID(), "first") }
 		a := join(t, ch, "g", "topic", first)
 		redrive := func(name string, n int) {
 			var es []event.Event
@@ -74,10 +75,11 @@ func TestBubblePausedRedrivesComeBack(t *testing.T) {
 		redrive("rest", 40_000)
 		eventually(t, "the windows are full", func() bool { return len(a.got()) >= 2*(16<<10)-20 })
 		b := join(t, f.channel(), "g", "topic", nil)
-		eventually(t, "the other member has handled one of them", func() bool { return len(a.got())+len(b.got()) > 36_000 })
+		eventually(t, "the other member has handled one of them", func() bool { return len(b.got()) > 1000 })
 		b.leave(t)
 		redrive("last", 100)
 		a.mu.Lock()
+		holds = false
 		tokens := maps.Clone(a.held)
 		a.mu.Unlock()
 		for _, token := range tokens {
