@@ -36,10 +36,11 @@ func levelOf(d time.Duration, levels int) int {
 // levelOf returns the level of the delay topic for what is due in d; -1 when it is to be
 // held. Others may have filled the topic when we don't.
 func (c *consumer) levelOf(d time.Duration, topic string) int {
-	if !c.ch.cfg.DelayTopics {
+	levels := c.levels[topic]
+	if levels == 0 || !c.ch.cfg.DelayTopics {
 		return -1
 	}
-	return levelOf(d, c.levels[topic])
+	return levelOf(d, levels)
 }
 
 // level is what the owner of partition 0 knows of a partition of the delay topic.
