@@ -1,0 +1,140 @@
+package watermillbridge
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/leat-go/leat/event"
+)
+
+// The metadata that stands for attributes of an event.
+const (
+	MetadataType        = "ce_type"
+	MetadataSource      = "ce_source"
+	MetadataSubject     = "ce_subject"
+	MetadataTime        = "ce_time" // RFC 3339
+	MetadataContentType = "ce_datacontenttype"
+	MetadataSchema      = "ce_dataschema"
+	MetadataKey         = event.ExtKey // what order is kept by
+)
+
+const (
+	correlation = "correlation_id" // as Watermill's middlewares write it
+	cqrsName    = "name"           // as Watermill's cqrs writes it
+	rest        = "watermill"      // the extension for what has no name of an extension
+)
+
+// fromMessage returns the event of a message. Its type and source are those that it
+// says, else typ and source.
+func fromMessage(m *message.Message, source, typ string) (event.Event, error) {
+	a := event.Attributes{ID: m.UUID, Source: source, Type: typ, Data: m.Payload}
+	var others map[string]string
+	for name, value := range m.Metadata {
+		if value == "" {
+			put(&others, name, value)
+			continue
+		}
+		switch name {
+		case MetadataType:
+			a.Type = value
+		case MetadataSource:
+			a.Source = value
+		case MetadataSubject:
+			a.Subject = value
+		case MetadataContentType:
+			a.ContentType = value
+		case MetadataSchema:
+			a.Schema = value
+		case MetadataKey:
+			a.Key = value
+		case MetadataTime:
+			at, err := time.Parse(time.RFC3339Nano, value)
+			if err != nil {
+				return event.Event{}, fmt.Errorf("watermillbridge: metadata %s of message %q is no time: %w", name, m.UUID, err)
+			}
+			a.Time = at
+		case correlation:
+			a.Extensions = append(a.Extensions, event.Extension{Name: event.ExtCorrelationID, Value: value})
+		default:
+			if !isExtension(name) {
+				put(&others, name, value)
+				continue
+			}
+			a.Extensions = append(a.Extensions, event.Extension{Name: name, Value: value})
+		}
+	}
+	if others != nil {
+		text, err := json.Marshal(others)
+		if err != nil {
+			return event.Event{}, fmt.Errorf("watermillbridge: metadata of message %q: %w", m.UUID, err)
+		}
+		a.Extensions = append(a.Extensions, event.Extension{Name: rest, Value: string(text)})
+	}
+	return a.Event(), nil
+}
+
+func put(m *map[string]string, name, value string) {
+	if *m == nil {
+		*m = make(map[string]string)
+	}
+	(*m)[name] = value
+}
+
+// own are names that metadata can't have as an extension's: attributes by another name,
+// and what is read back otherwise.
+var own = map[string]bool{
+	"id": true, "source": true, "specversion": true, "type": true, "subject": true, "time": true,
+	"datacontenttype": true, "dataschema": true, "data": true, "database64": true,
+	rest: true, event.ExtCorrelationID: true, event.ExtNotBefore: true,
+}
+
+// isExtension reports whether metadata can be an extension of the same name.
+func isExtension(name string) bool {
+	if name == "" || len(name) > 20 || own[name] {
+		return false
+	}
+	for _, c := range []byte(name) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}
+
+// toMessage returns the message of an event.
+func toMessage(e event.Event) *message.Message {
+	m := message.NewMessage(e.ID(), e.Data())
+	for name, value := range map[string]string{
+		MetadataType: e.Type(), MetadataSource: e.Source(), MetadataSubject: e.Subject(),
+		MetadataContentType: e.ContentType(), MetadataSchema: e.Schema(),
+	} {
+		if value != "" {
+			m.Metadata[name] = value
+		}
+	}
+	if at := e.Time(); !at.IsZero() {
+		m.Metadata[MetadataTime] = at.Format(time.RFC3339Nano)
+	}
+	for name, value := range e.Extensions() {
+		switch name {
+		case event.ExtCorrelationID:
+			m.Metadata[correlation] = value
+		case event.ExtNotBefore: // it is past: who publishes the message again doesn't mean it
+		case rest:
+			var others map[string]string
+			if json.Unmarshal([]byte(value), &others) != nil {
+				m.Metadata[name] = value
+				continue
+			}
+			for name, value := range others {
+				m.Metadata[name] = value
+			}
+		default:
+			m.Metadata[name] = value
+		}
+	}
+	return m
+}

@@ -1,0 +1,85 @@
+package watermillbridge
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/leat-go/leat/event"
+)
+
+// Metadata comes out as it went in, whatever its names are.
+func TestMetadataComesOutAsItWentIn(t *testing.T) {
+	for name, metadata := range map[string]message.Metadata{
+		"none":                {},
+		"an extension":        {"tenant": "acme"},
+		"correlation":         {"correlation_id": "c"},
+		"no extension's name": {"_watermill_requeuer_retries": "1", "Some-Header": "x", "ünlaut": "ö"},
+		"an attribute's name": {"id": "1", "type": "t", "specversion": "0", "data": "d", "correlationid": "k", "notbefore": "soon"},
+		"the rest's own name": {"watermill": "x"},
+		"empty":               {"tenant": "", "other_name": "", "ce_subject": ""},
+		"a long name":         {"averyveryverylongname": "x"},
+		"attributes":          {"ce_type": "t", "ce_source": "/s", "ce_subject": "sub", "ce_datacontenttype": "text/plain", "ce_dataschema": "https://example.org/s", "ce_time": "2023-11-06T04:28:20.5Z", "partitionkey": "k"},
+		"all sorts":           {"tenant": "acme", "a_b": "1", "name": "main.Ordered", "correlation_id": "c"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := message.NewMessage("uuid", []byte("data"))
+			m.Metadata = metadata
+			e, err := fromMessage(m, "/watermill", "topic")
+			require.NoError(t, err)
+			require.NoError(t, e.Validate())
+			assert.Equal(t, "uuid", e.ID())
+
+			b, err := event.AppendJSON(nil, e)
+			require.NoError(t, err)
+			e, err = event.ParseJSON(b)
+			require.NoError(t, err)
+			got := toMessage(e)
+			assert.Equal(t, "uuid", got.UUID)
+			assert.Equal(t, "data", string(got.Payload))
+			for name, value := range metadata {
+				v, there := got.Metadata[name]
+				assert.True(t, there, name)
+				assert.Equal(t, value, v, name)
+			}
+		})
+	}
+}
+
+// An event that was published natively stays what it is when its message is published
+// again.
+func TestEventsPassThroughWatermill(t *testing.T) {
+	e := event.Attributes{
+		ID: "1", Source: "/shop", Type: "order-placed", Subject: "42", Key: "k", ContentType: "application/json",
+		Schema: "https://example.org/s", Time: time.Date(2023, 11, 6, 4, 28, 20, 123456789, time.UTC), Data: []byte(`{}`),
+		Extensions: []event.Extension{{Name: event.ExtCorrelationID, Value: "c"}, {Name: event.ExtTenant, Value: "acme"}},
+	}.Event()
+	m := toMessage(e)
+	assert.Equal(t, "c", m.Metadata["correlation_id"])
+	again, err := fromMessage(m.Copy(), "/other", "other")
+	require.NoError(t, err)
+	assert.True(t, e.Equal(again), "%v\n%v", e, again)
+
+	delayed := e.WithNotBefore(time.Now())
+	again, err = fromMessage(toMessage(delayed), "/other", "other")
+	require.NoError(t, err)
+	assert.True(t, again.NotBefore().IsZero(), "it was for this delivery")
+}
+
+func TestWhatIsNoTimeIsRefused(t *testing.T) {
+	m := message.NewMessage("uuid", nil)
+	m.Metadata.Set(MetadataTime, "soon")
+	_, err := fromMessage(m, "/s", "t")
+	require.ErrorContains(t, err, `ce_time of message "uuid" is no time`)
+}
+
+func TestNackDelays(t *testing.T) {
+	assert.Zero(t, nackDelay(1))
+	assert.Equal(t, 10*time.Millisecond, nackDelay(2))
+	assert.Equal(t, 20*time.Millisecond, nackDelay(3))
+	assert.Equal(t, 10*time.Second, nackDelay(12))
+	assert.Equal(t, 10*time.Second, nackDelay(1000))
+}

@@ -1,0 +1,77 @@
+package watermillbridge_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
+
+	"github.com/leat-go/leat/bus/memory"
+	"github.com/leat-go/leat/bus/watermillbridge"
+	"github.com/leat-go/leat/event"
+)
+
+// suite is Watermill's tests of all pub/subs, but for two: TestReconnect restarts a
+// broker, and TestNewSubscriberReceivesOldMessages is about pub/subs whose subscribers
+// are of no group.
+var suite = []struct {
+	name string
+	test func(*testing.T, tests.TestContext, tests.PubSubConstructor)
+}{
+	{"PublishSubscribe", tests.TestPublishSubscribe},
+	{"ConcurrentSubscribe", tests.TestConcurrentSubscribe},
+	{"ConcurrentSubscribeMultipleTopics", tests.TestConcurrentSubscribeMultipleTopics},
+	{"ResendOnError", tests.TestResendOnError},
+	{"NoAck", tests.TestNoAck},
+	{"ContinueAfterSubscribeClose", tests.TestContinueAfterSubscribeClose},
+	{"ConcurrentClose", tests.TestConcurrentClose},
+	{"ContinueAfterErrors", tests.TestContinueAfterErrors},
+	{"PublishSubscribeInOrder", tests.TestPublishSubscribeInOrder},
+	{"PublisherClose", tests.TestPublisherClose},
+	{"Topic", tests.TestTopic},
+	{"MessageCtx", tests.TestMessageCtx},
+	{"SubscribeCtx", tests.TestSubscribeCtx},
+}
+
+var features = tests.Features{ConsumerGroups: true, GuaranteedOrder: true, Persistent: true}
+
+// runSuite runs it on a channel.
+func runSuite(t *testing.T, ch event.Channel) {
+	t.Helper()
+	of := func(_ *testing.T, group string) (message.Publisher, message.Subscriber) {
+		return watermillbridge.NewPublisher(ch, watermillbridge.PublisherConfig{}),
+			watermillbridge.NewSubscriber(ch, watermillbridge.SubscriberConfig{
+				Group: group, CloseTimeout: 100 * time.Millisecond,
+				NackDelay: func(int) time.Duration { return 0 }, // the suite nacks a message a hundred times
+			})
+	}
+	one := func(t *testing.T) (message.Publisher, message.Subscriber) { t.Helper(); return of(t, "default") }
+	context := func() tests.TestContext { return tests.TestContext{TestID: tests.NewTestID(), Features: features} }
+	for _, s := range suite {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			s.test(t, context(), one)
+		})
+	}
+	t.Run("ConsumerGroups", func(t *testing.T) {
+		t.Parallel()
+		tests.TestConsumerGroups(t, context(), of)
+	})
+}
+
+// roomy is a channel for as many events as the suite publishes ahead.
+func roomy() event.Channel { return memory.New(memory.Capacity(1 << 17)) }
+
+func TestSuiteOnMemory(t *testing.T) { runSuite(t, roomy()) }
+
+func TestSuiteOnMemoryUnderStress(t *testing.T) {
+	ch := roomy()
+	for i := range 5 {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			runSuite(t, ch)
+		})
+	}
+}
