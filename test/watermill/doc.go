@@ -1,0 +1,3 @@
+// Package watermill holds leat against Watermill: its cqrs, and its own pub/subs on the
+// same topics.
+package watermill
