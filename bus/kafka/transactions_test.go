@@ -3,6 +3,7 @@ package kafka_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -155,14 +156,34 @@ func (m *copier) run(ctx context.Context) {
 			}
 			acks = append(acks, event.Ack(d.Token))
 		}
-		for len(acks) > 0 && m.c.Settle(ctx, acks) != nil {
+		for len(acks) > 0 {
+			acks = unsettled(acks, m.c.Settle(ctx, acks))
 			if m.dead.Load() || ctx.Err() != nil {
 				break
 			}
-			<-time.After(10 * time.Millisecond) // not to spin while the brokers are away
+			if len(acks) > 0 {
+				<-time.After(10 * time.Millisecond) // not to spin while the brokers are away
+			}
 		}
 	}
 	m.close()
+}
+
+// unsettled returns what to settle again: what was lost is another member's.
+func unsettled(acks []event.Settlement, err error) (again []event.Settlement) {
+	refused, some := errors.AsType[*event.SettleError](err)
+	switch {
+	case err == nil:
+		return nil
+	case !some:
+		return acks
+	}
+	for i, err := range refused.Failed {
+		if !errors.Is(err, event.ErrLeaseLost) {
+			again = append(again, acks[i])
+		}
+	}
+	return again
 }
 
 func (m *copier) close() {
