@@ -3,6 +3,7 @@ package watermillbridge
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -129,9 +130,7 @@ func toMessage(e event.Event) *message.Message {
 				m.Metadata[name] = value
 				continue
 			}
-			for name, value := range others {
-				m.Metadata[name] = value
-			}
+			maps.Copy(m.Metadata, others)
 		default:
 			m.Metadata[name] = value
 		}

@@ -109,9 +109,9 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		log: s.cfg.Logger.With(watermill.LogFields{"topic": topic, "group": s.cfg.Group}),
 	}
 	u.ctx, u.cancel = context.WithCancel(ctx)
-	u.onStop = context.AfterFunc(s.stop, u.cancel)
+	u.onStop = context.AfterFunc(s.stop, u.cancel) //nolint:contextcheck // it is the Subscriber's
 	var err error
-	u.c, err = s.ch.Consumer(u.ctx, event.Subscription{
+	u.c, err = s.ch.Consumer(u.ctx, event.Subscription{ //nolint:contextcheck // which ends with ctx
 		Group: s.cfg.Group, Topics: []string{topic}, InFlight: 1, From: s.cfg.From, Ephemeral: s.cfg.Group == "",
 		Grace:   s.cfg.CloseTimeout,
 		OnError: func(err error) { u.log.Error("The channel has an error that it deals with", err, nil) },
@@ -122,7 +122,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		s.runs.Done()
 		return nil, fmt.Errorf("watermillbridge: group %q on topic %q: %w", s.cfg.Group, topic, err)
 	}
-	go func() {
+	go func() { //nolint:contextcheck // it has that of the subscription
 		defer s.runs.Done()
 		u.run()
 	}()

@@ -102,7 +102,7 @@ func TestCloseWaitsForTheMessageInHand(t *testing.T) {
 		m.Ack()
 		closed.Wait()
 		assert.Equal(t, 30*time.Second, time.Since(start))
-		assert.Error(t, m.Context().Err())
+		require.Error(t, m.Context().Err())
 		_, open := <-ms
 		assert.False(t, open)
 		_, err = s.Subscribe(t.Context(), "orders")
@@ -116,7 +116,7 @@ func TestCloseWaitsForTheMessageInHand(t *testing.T) {
 		start = time.Now()
 		require.NoError(t, s.Close()) // nobody acknowledges it
 		assert.Equal(t, time.Minute, time.Since(start))
-		assert.Error(t, m.Context().Err())
+		require.Error(t, m.Context().Err())
 		require.NoError(t, ch.Close(context.Background()))
 	})
 }

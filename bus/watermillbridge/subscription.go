@@ -136,8 +136,7 @@ func messageOf(d event.Delivery) *message.Message {
 func (u *subscription) settle(lease context.Context, s event.Settlement) bool {
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		err := u.c.Settle(context.WithoutCancel(lease), []event.Settlement{s})
-		var refused *event.SettleError
-		if errors.As(err, &refused) {
+		if refused, some := errors.AsType[*event.SettleError](err); some {
 			err = refused.Failed[0]
 		}
 		switch {
