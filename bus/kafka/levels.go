@@ -20,7 +20,7 @@ const (
 	levelAhead  = 1000            // records of a level that are read before they are due
 )
 
-// span returns how long level k holds what is in it.
+// levelSpan returns how long level k holds what is in it.
 func levelSpan(k int) time.Duration { return shortest << (2 * k) }
 
 // levelOf returns the level, of so many, for what is due in d; -1 when it is to be held.

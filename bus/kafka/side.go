@@ -81,18 +81,7 @@ func (d *side) run() {
 		for _, f := range found {
 			d.start(f, &work)
 		}
-		poll, cancel := context.WithCancel(d.s.alive)
-		var watch sync.WaitGroup
-		watch.Go(func() {
-			select {
-			case <-d.news:
-				cancel()
-			case <-poll.Done():
-			}
-		})
-		fetches := d.cl.PollRecords(poll, readAhead)
-		cancel()
-		watch.Wait() // it may have had the news of the next round
+		fetches := pollUntil(d.s.alive, d.cl, d.news, readAhead)
 		if !fetches.IsClientClosed() {
 			d.s.tellErrors(fetches)
 			d.take(fetches, &work)
