@@ -50,6 +50,7 @@ type level struct {
 	recs      []*kgo.Record // the front, in order
 	done      int64         // offset behind the last that has gone on
 	committed int64         // of that; -1: to be committed again
+	trimmed   int64         // up to where it was removed
 	busy      bool          // some are going on
 	paused    bool
 	news      chan struct{} // more was read, or the end
