@@ -61,6 +61,10 @@ func TestBubbleDelayedEventsHoldUpNobody(t *testing.T) {
 		assert.Less(v, time.Since(due), 10*time.Second)
 		v.silent(c)
 		require.NoError(v, v.ch.Quiet(v.Context(), "mailer"))
+		<-time.After(20 * time.Minute) // virtual
+		end := v.cluster.PartitionInfo("orders.mailer.delay", 3)
+		assert.Positive(v, end.HighWatermark)
+		assert.Equal(v, end.HighWatermark, end.LogStartOffset, "what has gone on is removed")
 		require.NoError(v, c.Close(v.Context()))
 	})
 }

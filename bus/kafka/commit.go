@@ -64,17 +64,22 @@ type mark struct {
 
 // commitLast is commit for what can't be committed later: it tries until ctx ends.
 func (s *session) commitLast(ctx context.Context, ts []*tenure) error {
+	start := time.Now()
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
 		err := s.commit(ctx, ts)
-		if err == nil || isFinal(err) || sleep(ctx, pause) != nil {
+		removed := unknown(err) && time.Since(start) > newTopic
+		if err == nil || removed || isFinal(err) || sleep(ctx, pause) != nil {
 			return err
 		}
 	}
 }
 
+// newTopic is how long a group's coordinator may not know a topic that was just made.
+const newTopic = 3 * time.Second
+
 // isFinal reports whether a commit would fail in the same way again.
 func isFinal(err error) bool {
-	return unknown(err) || errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kgo.ErrClientClosed)
+	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kgo.ErrClientClosed)
 }
 
 // commit writes the progress of tenures, of all when none is named, and waits. There

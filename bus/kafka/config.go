@@ -46,7 +46,7 @@ type Config struct {
 	// DelayTopics lets delayed events wait in a topic of their group: any number of them,
 	// for as long as MaxDelay says. Without it a member holds what is delayed, and reads
 	// no more of a partition of which it holds 16,384 events. All members of a group
-	// should agree.
+	// must agree: the one that has partition 0 of a topic lets its delayed events go on.
 	DelayTopics bool
 	// MaxBuffered is how many bytes of events may wait for the brokers, over all topics;
 	// 0: 64 MiB. Produce waits for room beyond it.
@@ -72,8 +72,8 @@ type TopicDefaults struct {
 	Partitions int           // of a new topic; 0: num.partitions of the broker
 	Replicas   int           // of each partition; 0: default.replication.factor of the broker
 	Retention  time.Duration // how long events are kept; 0: log.retention of the broker, negative: for ever
-	// Never makes no topic: one that doesn't exist is an error that names it. A group
-	// needs its dead-letter and redrive topics too, see the package's documentation.
+	// Never makes no topic and changes none: one that doesn't exist is an error that
+	// names it. A group needs its own topics too, see the package's documentation.
 	Never bool
 }
 

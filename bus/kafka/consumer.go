@@ -307,7 +307,7 @@ func (c *consumer) isStill() bool {
 		return false
 	}
 	for _, t := range c.tenures {
-		if slices.ContainsFunc(t.levels, func(v *level) bool { return v.busy }) {
+		if t.keys.draining > 0 || slices.ContainsFunc(t.levels, func(v *level) bool { return v.busy }) {
 			return false
 		}
 	}

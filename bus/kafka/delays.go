@@ -89,6 +89,10 @@ func (c *consumer) comeDue() {
 		}
 		d.l.dirty = true
 		if d.l.t.ready && d.l.t.keys.parked(s.event.Key()) {
+			if d.l.t.keys.holds(s.origin) {
+				d.l.set(d.n, settled)
+				continue
+			}
 			moves = append(moves, d.l.leave(d.n))
 			continue
 		}

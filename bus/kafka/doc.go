@@ -20,7 +20,7 @@
 // Topics are made when they are first named, as Config.Topics says. A group G on a topic
 // T has two topics of its own, with as many partitions and without an end to their
 // retention: T.G.dead holds its dead letters, and T.G.redrive what is for it alone:
-// redriven and replayed events. They are made when its first member joins, so that
+// redriven, replayed and delayed events. Config.DelayTopics adds T.G.delay. They are made when its first member joins, so that
 // nobody learns of a missing right at the first dead letter. Both names together must be
 // a topic's name: letters, digits and ._- only, 249 bytes.
 //

@@ -37,13 +37,20 @@ func (ch *Channel) Lag(ctx context.Context, topic, group string) (event.Lag, err
 			lag.Waiting += o.waiting
 			lag.Delayed += o.delayed
 		}
+		if name == delayTopic(topic, group) {
+			first, overdue, err := ch.overdue(ctx, name, open)
+			if err != nil {
+				return event.Lag{}, err
+			}
+			lag.Waiting, lag.Delayed = lag.Waiting+overdue, lag.Delayed-overdue
+			oldest = earlier(oldest, first)
+			continue
+		}
 		at, err := ch.oldest(ctx, name, open)
 		if err != nil {
 			return event.Lag{}, err
 		}
-		if !at.IsZero() && (oldest.IsZero() || at.Before(oldest)) {
-			oldest = at
-		}
+		oldest = earlier(oldest, at)
 	}
 	ls, err := ch.letters(ctx, topic, group)
 	if err != nil {
@@ -57,6 +64,14 @@ func (ch *Channel) Lag(ctx context.Context, topic, group string) (event.Lag, err
 		lag.OldestAge = max(time.Since(oldest), 1)
 	}
 	return lag, nil
+}
+
+// earlier returns the earlier of two times; zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // commitAll lets the members of a group in this process commit.
@@ -146,7 +161,6 @@ func (ch *Channel) oldest(ctx context.Context, topic string, of map[int32]open) 
 			left[n] = o.stretch
 		}
 	}
-	found := 0
 	err = ch.scan(ctx, topic, left, func(r *kgo.Record) bool {
 		s, wanted := left[r.Partition]
 		if o := of[r.Partition]; !wanted || r.Offset >= s.to || o.p.has(r.Offset) {
@@ -160,13 +174,36 @@ func (ch *Channel) oldest(ctx context.Context, topic string, of map[int32]open) 
 			return true
 		}
 		delete(left, r.Partition)
-		found++
-		if first.IsZero() || at.Before(first) {
-			first = at
-		}
+		first = earlier(first, at)
 		return len(left) > 0
 	})
 	return first, err
+}
+
+// overdue counts what should have left the delay topic: nobody turns the wheel. It
+// returns when the first was due.
+func (ch *Channel) overdue(ctx context.Context, topic string, of map[int32]open) (first time.Time, n int, err error) {
+	left := make(map[int32]stretch)
+	for n, o := range of {
+		if o.delayed > 0 {
+			left[n] = o.stretch
+		}
+	}
+	now := time.Now()
+	err = ch.scan(ctx, topic, left, func(r *kgo.Record) bool {
+		if _, wanted := left[r.Partition]; !wanted {
+			return true
+		}
+		e, err := decode(r)
+		if err != nil || e.NotBefore().After(now) { // what is behind it has been there no longer
+			delete(left, r.Partition)
+			return len(left) > 0
+		}
+		n++
+		first = earlier(first, e.NotBefore())
+		return true
+	})
+	return first, n, err
 }
 
 // has reports whether a record is settled.
@@ -224,7 +261,15 @@ func (ch *Channel) isQuiet(ctx context.Context, groups []string) (bool, error) {
 }
 
 func (ch *Channel) isQuietOn(ctx context.Context, topic, group string) (bool, error) {
-	for _, name := range waitingTopics(topic, group) {
+	ls, err := ch.letters(ctx, topic, group)
+	if err != nil {
+		return false, err
+	}
+	if _, redriven := ls.dead(); redriven > 0 {
+		return false, nil
+	}
+	// In the direction in which events go, or one could pass between two looks.
+	for _, name := range append(waitingTopics(topic, group), redriveTopic(topic, group)) {
 		open, err := ch.openOf(ctx, name, group)
 		if err != nil {
 			return false, err
@@ -235,12 +280,7 @@ func (ch *Channel) isQuietOn(ctx context.Context, topic, group string) (bool, er
 			}
 		}
 	}
-	ls, err := ch.letters(ctx, topic, group)
-	if err != nil {
-		return false, err
-	}
-	_, redriven := ls.dead()
-	return redriven == 0, nil
+	return true, nil
 }
 
 // topicsOf returns the topics of a group.

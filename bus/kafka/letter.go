@@ -44,6 +44,7 @@ const (
 	headerCommand   = headerPrefix + "command"   // offset of the redrive that is done
 	headerUntil     = headerPrefix + "until"     // offset behind what it sent to the redrive topic
 	headerPartition = headerPrefix + "partition" // where a delayed event comes from
+	headerAccepted  = headerPrefix + "accepted"  // when, in ms since 1970
 )
 
 // header returns the value of a header of leat's. The last one counts.

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -21,7 +20,7 @@ const (
 	levelAhead  = 1000            // records of a level that are read before they are due
 )
 
-// span returns how long level k holds what is in it.
+// levelSpan returns how long level k holds what is in it.
 func levelSpan(k int) time.Duration { return shortest << (2 * k) }
 
 // levelOf returns the level, of so many, for what is due in d; -1 when it is to be held.
@@ -51,6 +50,7 @@ type level struct {
 	recs      []*kgo.Record // the front, in order
 	done      int64         // offset behind the last that has gone on
 	committed int64         // of that; -1: to be committed again
+	trimmed   int64         // up to where it was removed
 	busy      bool          // some are going on
 	paused    bool
 	news      chan struct{} // more was read, or the end
@@ -91,9 +91,10 @@ func (v *level) run(s *session) {
 	}
 }
 
-// next waits for what is due, and returns it; nothing at the end of the tenure.
+// next waits for what is due, and returns it; nothing at the end of the tenure or of
+// ctx.
 func (v *level) next(ctx context.Context) []*kgo.Record {
-	for {
+	for ctx.Err() == nil {
 		rs, wait := v.due()
 		if wait < 0 {
 			return rs
@@ -106,6 +107,7 @@ func (v *level) next(ctx context.Context) []*kgo.Record {
 		}
 		timer.Stop()
 	}
+	return nil
 }
 
 // due returns what is due, or how long to wait for it; neither at the end.
@@ -149,53 +151,34 @@ func (v *level) end(r *kgo.Record) time.Time {
 // could before the tenure ended.
 func (v *level) passOn(s *session, rs []*kgo.Record) bool {
 	c := s.c
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
-		out := make([]*kgo.Record, len(rs))
-		for i, r := range rs {
-			out[i] = v.onward(r)
-		}
-		err := c.ch.write(s.alive, out...)
-		c.mu.Lock()
-		ended := v.t.ended
-		if err == nil {
-			v.passed(len(rs), rs[len(rs)-1].Offset+1)
-		}
-		c.mu.Unlock()
-		switch {
-		case ended || s.alive.Err() != nil:
-			return false
-		case err == nil:
-			v.readOn(s)
-			s.soil()
-			return true
-		}
-		c.tell(fmt.Errorf("kafka: group %q: delayed events of topic %q can't go on: %w", c.sub.Group, v.t.topic, err))
-		if sleep(s.alive, pause) != nil {
-			return false
-		}
-	}
-}
-
-// passed notes that n records have gone on, up to an offset. The consumer is locked.
-func (v *level) passed(n int, to int64) {
-	v.busy = false
-	v.recs = v.recs[n:]
-	v.done = to
-	v.t.c.change()
-}
-
-// readOn lets the client read the level again when there is room.
-func (v *level) readOn(s *session) {
-	c := s.c
+	_, ok := s.deliver(v.t, "a delayed event", len(rs), func(i int) *kgo.Record { return v.onward(rs[i]) })
 	c.mu.Lock()
-	room := v.paused && len(v.recs) < levelAhead/2
-	if room {
+	v.busy = false
+	if ok {
+		v.recs, v.done = v.recs[len(rs):], rs[len(rs)-1].Offset+1
+	}
+	if v.paused && len(v.recs) < levelAhead/2 {
 		v.paused = false
 	}
+	c.change()
 	c.mu.Unlock()
-	if room {
-		s.side.cl.ResumeFetchPartitions(map[string][]int32{delayTopic(v.t.topic, c.sub.Group): {int32(v.k)}})
+	if ok {
+		v.steer(s)
+		s.soil()
 	}
+	return ok
+}
+
+// steer lets the client read the level, or not.
+func (v *level) steer(s *session) {
+	of := map[string][]int32{delayTopic(v.t.topic, s.c.sub.Group): {int32(v.k)}}
+	s.c.steered(&v.paused, func(paused bool) {
+		if paused {
+			s.side.cl.PauseFetchPartitions(of)
+			return
+		}
+		s.side.cl.ResumeFetchPartitions(of)
+	})
 }
 
 // onward returns a record as it goes on: to a lower level, or to the redrive topic.
@@ -212,6 +195,7 @@ func (v *level) onward(r *kgo.Record) *kgo.Record {
 	mark, origin := markOf(r)
 	h.mark(mark)
 	h.origin(origin)
+	h.add(headerAccepted, header(r, headerAccepted))
 	out := &kgo.Record{Topic: v.t.again.topic, Key: r.Key, Value: r.Value, Headers: h}
 	to(out, int32(headerNumber(r, headerPartition)))
 	return out
@@ -225,6 +209,7 @@ func (l *lane) postpone(n uint64, k int) move {
 	h.mark(s.mark)
 	h.origin(s.origin)
 	h.number(headerPartition, int64(l.partition))
+	h.number(headerAccepted, acceptedAt(s.rec).UnixMilli())
 	r := &kgo.Record{Topic: delayTopic(l.t.topic, l.t.c.sub.Group), Key: s.rec.Key, Value: s.rec.Value, Headers: h}
 	to(r, int32(k))
 	return l.t.s.let(move{l: l, n: n, to: int32(k), key: s.event.Key(), rec: r})

@@ -1,6 +1,9 @@
 package kafka
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -11,7 +14,6 @@ type parkedKeys struct {
 	target    int64            // what has to be read before events flow
 	committed int64            // of the dead-letter topic
 	moving    map[string]int   // events on their way behind a parked key, by key
-	started   map[int64]bool   // redrives that are being carried out, by offset
 	released  map[string]bool  // keys that go on behind what is being redriven
 	freed     map[string]int64 // keys whose last letter was discarded, and where
 	draining  int              // redrives that are being carried out
@@ -23,7 +25,7 @@ type parkedKeys struct {
 func (k *parkedKeys) from(b bound) {
 	*k = parkedKeys{
 		fold: newFold(true), target: b.end, committed: b.committed,
-		moving: make(map[string]int), started: make(map[int64]bool), released: make(map[string]bool), until: make(map[int64]int64),
+		moving: make(map[string]int), released: make(map[string]bool), until: make(map[int64]int64),
 		freed: make(map[string]int64),
 	}
 	k.next = b.begin
@@ -96,31 +98,24 @@ func (k *parkedKeys) wait(done, until int64) {
 	k.barrier = max(k.barrier, until)
 }
 
-// begin returns the redrives to carry out now: not before all is read that may say
-// that they are done.
-func (k *parkedKeys) begin() (cmds []*command) {
-	if k.next < k.target {
+// begin returns the redrive to carry out now, if there is one: one at a time, in order,
+// and not before all is read that may say that they are done.
+func (k *parkedKeys) begin() *command {
+	if k.next < k.target || k.draining > 0 || len(k.commands) == 0 {
 		return nil
 	}
-	for offset, cmd := range k.commands {
-		if k.started[offset] {
-			continue
-		}
-		k.started[offset] = true
-		k.draining++
-		if k.takesFront(cmd) {
-			k.released[cmd.key] = true
-		}
-		cmds = append(cmds, cmd)
+	cmd := k.commands[slices.Min(slices.Collect(maps.Keys(k.commands)))]
+	k.draining++
+	if k.takesFront(cmd) {
+		k.released[cmd.key] = true
 	}
-	return cmds
+	return cmd
 }
 
 // end notes that a redrive is done: what it was about is in the redrive topic.
 func (k *parkedKeys) end(cmd *command, targets []int64, done, until int64) {
 	k.remove(targets)
 	delete(k.commands, cmd.offset)
-	delete(k.started, cmd.offset)
 	delete(k.released, cmd.key)
 	k.draining--
 	k.wait(done, until)

@@ -108,7 +108,13 @@ func (ch *Channel) ensureLasting(ctx context.Context, name string, n, most int) 
 	if err != nil {
 		return err
 	}
-	if have < n {
+	switch {
+	case have >= n:
+	case ch.cfg.Topics.Never && strings.HasSuffix(name, delaySuffix): // a wheel with fewer levels turns too
+	case ch.cfg.Topics.Never:
+		return fmt.Errorf("kafka: topic %q has %d partitions and needs %d, and Config.Topics.Never says that none is changed",
+			name, have, n)
+	default:
 		adm, err := ch.admin()
 		if err != nil {
 			return err
@@ -129,14 +135,17 @@ func (ch *Channel) levelsOf(ctx context.Context, group, topic string) (int, erro
 		return 0, err
 	}
 	name := delayTopic(topic, group)
-	if ch.cfg.DelayTopics {
-		return appeared(ctx, cl, name)
-	}
 	n, err := partitionsOf(ctx, cl, name)
-	if unknown(err) || denied(err) {
+	switch {
+	case !ch.cfg.DelayTopics && (unknown(err) || denied(err)):
 		return 0, nil
+	case !ch.cfg.DelayTopics || !unknown(err):
+		return n, err
 	}
-	return n, err
+	if err := ch.ensureOwn(ctx, group, topic); err != nil { // somebody has removed it
+		return 0, err
+	}
+	return appeared(ctx, cl, name)
 }
 
 // grow gives a topic more partitions.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -45,24 +46,17 @@ func (c *consumer) roomToRead() bool {
 
 // fetch asks the client for what it has, and waits for that.
 func (s *session) fetch() {
-	wait, cancel := context.WithCancel(s.reading)
-	defer cancel()
+	var resumed <-chan struct{}
 	if len(s.backlog) > 0 { // of partitions that are full
-		go func() {
-			select {
-			case <-s.resumed:
-				cancel()
-			case <-wait.Done():
-			}
-		}()
+		resumed = s.resumed
 	}
-	fetches := s.cl.PollFetches(wait)
+	fetches := pollUntil(s.reading, s.cl, resumed, 0)
 	if s.reading.Err() == nil && !fetches.IsClientClosed() {
 		s.tellErrors(fetches)
 		s.stow(fetches)
 	}
 	s.cl.AllowRebalance()
-	if err := fetches.Err(); err == nil || wait.Err() != nil {
+	if err := fetches.Err(); err == nil || errors.Is(err, context.Canceled) {
 		s.strangeSince = time.Time{}
 		return
 	}
@@ -75,6 +69,26 @@ func (s *session) fetch() {
 	case time.Since(s.strangeSince) > time.Second && s.reading.Err() == nil:
 		s.renew()
 	}
+}
+
+// pollUntil polls a client until it has something, or there is news. Who has taken the
+// news is done with when it returns: the next news is for the next poll.
+func pollUntil(ctx context.Context, cl *kgo.Client, news <-chan struct{}, most int) kgo.Fetches {
+	if news == nil {
+		return cl.PollRecords(ctx, most)
+	}
+	poll, cancel := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-news:
+			cancel()
+		case <-poll.Done():
+		}
+	})
+	defer watch.Wait()
+	defer cancel()
+	return cl.PollRecords(poll, most)
 }
 
 // isStrange reports whether a topic is not the one that we knew by that name. The

@@ -14,20 +14,35 @@ import (
 
 var errGone = errors.New("kafka: the partition is another member's")
 
-// carryOut carries out a redrive: the letters are copied to the redrive topic, then a
-// record says that they are. Who dies in between leaves it to the next owner, who
-// begins anew: a letter may come again twice, and is never lost.
+// carryOut carries out a redrive, and those that wait for it: the letters are copied to
+// the redrive topic, then a record says that they are. Who dies in between leaves it to
+// the next owner, who begins anew: a letter may come again twice, and is never lost.
 func (s *session) carryOut(t *tenure, cmd *command) {
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
+	for pause := 100 * time.Millisecond; cmd != nil; {
 		err := s.tryCarryOut(t, cmd)
-		if err == nil || errors.Is(err, errGone) || s.alive.Err() != nil {
+		switch {
+		case err == nil:
+			cmd, pause = s.c.nextRedrive(t), 100*time.Millisecond
+			continue
+		case errors.Is(err, errGone) || s.alive.Err() != nil:
 			return
 		}
 		s.c.tell(fmt.Errorf("kafka: group %q: redriving on topic %q, partition %d: %w", s.c.sub.Group, t.topic, t.n, err))
 		if sleep(s.alive, pause) != nil {
 			return
 		}
+		pause = min(2*pause, 10*time.Second)
 	}
+}
+
+// nextRedrive begins the next redrive of a tenure, if there is one and it may.
+func (c *consumer) nextRedrive(t *tenure) *command {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t.ended || t.revoking || c.closing {
+		return nil
+	}
+	return t.keys.begin()
 }
 
 func (s *session) tryCarryOut(t *tenure, cmd *command) error {
@@ -39,21 +54,22 @@ func (s *session) tryCarryOut(t *tenure, cmd *command) error {
 	if err != nil {
 		return err
 	}
-	until := int64(0)
-	if err := s.c.ch.write(s.alive, copies...); err != nil {
-		return err
+	until, ok := s.deliver(t, "a letter", len(copies), func(i int) *kgo.Record {
+		r := *copies[i]
+		to(&r, t.n)
+		return &r
+	})
+	if !ok {
+		return errGone
 	}
-	for _, r := range copies {
-		until = max(until, r.Offset+1)
-	}
-	done := newDone(t, cmd, targets, until)
-	if err := s.c.ch.write(s.alive, done); err != nil {
-		return err
+	done, ok := s.deliver(t, "what became of letters", 1, func(int) *kgo.Record { return newDone(t, cmd, targets, until) })
+	if !ok {
+		return errGone
 	}
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	if !t.ended {
-		t.keys.end(cmd, targets, done.Offset, until)
+		t.keys.end(cmd, targets, done-1, until)
 		t.offer()
 		s.c.change()
 	}
@@ -84,7 +100,7 @@ func (s *session) copies(t *tenure, cmd *command, targets []int64) (out []*kgo.R
 	from, to := targets[0], max(targets[len(targets)-1]+1, cmd.offset)
 	before := newFold(false) // what was known when the redrive was asked for
 	err = s.c.ch.scan(s.alive, deadTopic(t.topic, s.c.sub.Group), map[int32]stretch{t.n: {from, to}}, func(r *kgo.Record) bool {
-		if _, wanted := slices.BinarySearch(targets, r.Offset); wanted {
+		if _, wanted := slices.BinarySearch(targets, r.Offset); wanted && !s.c.isGone(t, r) {
 			out = append(out, newCopy(r, t.again.topic, t.n))
 		}
 		if r.Offset < cmd.offset {
@@ -103,8 +119,21 @@ func (s *session) copies(t *tenure, cmd *command, targets []int64) (out []*kgo.R
 	if err != nil {
 		return nil, fmt.Errorf("the repaired event: %w", err)
 	}
-	at := max(slices.IndexFunc(out, func(r *kgo.Record) bool { return r.Offset == cmd.targets[0] }), 0)
+	at := slices.IndexFunc(out, func(r *kgo.Record) bool { return r.Offset == cmd.targets[0] })
+	if at < 0 {
+		return out, nil // somebody was faster
+	}
 	return out, encodeOver(out[at], e)
+}
+
+// isGone reports whether a parked letter is redriven or discarded already.
+func (c *consumer) isGone(t *tenure, r *kgo.Record) bool {
+	if header(r, headerKind) != kindParked {
+		return false // owners don't keep the others
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return t.keys.live[r.Offset] == nil
 }
 
 // newCopy returns a letter as it goes to the redrive topic.

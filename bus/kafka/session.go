@@ -286,6 +286,7 @@ func (s *session) close() {
 	defer s.cut()
 	_ = s.cl.LeaveGroupContext(ended) // or Close would wait for the coordinator
 	s.cl.CloseAllowingRebalance()
+	s.cl.AllowRebalance() // a poll that ended meanwhile holds up what leaves the group
 	s.side.close()
 	s.txs.close()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,6 +28,7 @@ type side struct {
 	mu      sync.Mutex
 	added   []*tenure
 	removed []*tenure
+	found   []found
 }
 
 func newSide(s *session) (*side, error) {
@@ -71,26 +73,15 @@ func (d *side) run() {
 	defer work.Wait()
 	for d.s.alive.Err() == nil {
 		d.mu.Lock()
-		added, removed := d.added, d.removed
-		d.added, d.removed = nil, nil
+		added, removed, found := d.added, d.removed, d.found
+		d.added, d.removed, d.found = nil, nil, nil
 		d.mu.Unlock()
 		d.forget(removed)
-		if err := d.start(added, &work); err != nil && d.s.alive.Err() == nil {
-			d.s.c.tell(err)
-			_ = sleep(d.s.alive, time.Second)
-			d.add(added)
-			continue
+		d.ask(added, &work)
+		for _, f := range found {
+			d.start(f, &work)
 		}
-		poll, cancel := context.WithCancel(d.s.alive)
-		go func() {
-			select {
-			case <-d.news:
-				cancel()
-			case <-poll.Done():
-			}
-		}()
-		fetches := d.cl.PollRecords(poll, readAhead)
-		cancel()
+		fetches := pollUntil(d.s.alive, d.cl, d.news, readAhead)
 		if !fetches.IsClientClosed() {
 			d.s.tellErrors(fetches)
 			d.take(fetches, &work)
@@ -105,7 +96,7 @@ func (d *side) forget(ts []*tenure) {
 		for _, topic := range ownTopics(t.topic, d.s.c.sub.Group) {
 			gone[topic] = append(gone[topic], t.n)
 		}
-		for k := range d.levels(t) {
+		for k := range t.levels { // nobody but run changes them
 			topic := delayTopic(t.topic, d.s.c.sub.Group)
 			gone[topic] = append(gone[topic], int32(k))
 		}
@@ -115,33 +106,63 @@ func (d *side) forget(ts []*tenure) {
 	}
 }
 
+// found is where the group's own topics are to be read for tenures of a topic.
+type found struct {
+	topic  string
+	ts     []*tenure
+	levels int
+	at     map[partition]bound
+}
+
+// ask asks where to read for tenures, for those of each topic apart: what can't start
+// holds up nothing else, and tries again.
+func (d *side) ask(ts []*tenure, work *sync.WaitGroup) {
+	of := make(map[string][]*tenure)
+	for _, t := range ts {
+		of[t.topic] = append(of[t.topic], t)
+	}
+	for topic, ts := range of {
+		work.Go(func() {
+			f := found{topic: topic, ts: ts}
+			if err := d.find(&f); err != nil {
+				d.s.c.tell(err)
+				time.AfterFunc(time.Second, func() { d.add(d.s.c.lasting(ts)) })
+				return
+			}
+			d.mu.Lock()
+			d.found = append(d.found, f)
+			d.mu.Unlock()
+			signal(d.news)
+		})
+	}
+}
+
+// lasting returns the tenures that go on.
+func (c *consumer) lasting(ts []*tenure) []*tenure {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(ts), func(t *tenure) bool { return t.ended || t.revoking })
+}
+
+func (d *side) find(f *found) (err error) {
+	c, group := d.s.c, d.s.c.sub.Group
+	topics := ownTopics(f.topic, group)
+	if slices.ContainsFunc(f.ts, func(t *tenure) bool { return t.n == 0 }) { // who has it turns the wheel
+		if f.levels, err = c.ch.levelsOf(d.s.alive, group, f.topic); err != nil {
+			return fmt.Errorf("kafka: group %q: %w", group, err)
+		}
+		if f.levels > 0 {
+			topics = append(topics, delayTopic(f.topic, group))
+		}
+	}
+	f.at, err = c.ch.bounds(d.s.alive, group, topics)
+	return err
+}
+
 // start begins to read for tenures: where the owner before left off. What is there
 // now is read before the first event of the topic itself is handed out.
-func (d *side) start(ts []*tenure, work *sync.WaitGroup) error {
-	if len(ts) == 0 {
-		return nil
-	}
+func (d *side) start(f found, work *sync.WaitGroup) {
 	group := d.s.c.sub.Group
-	var topics []string
-	seen := make(map[string]bool)
-	for _, t := range ts {
-		if !seen[t.topic] {
-			seen[t.topic] = true
-			topics = append(topics, ownTopics(t.topic, group)...)
-		}
-		if d.levels(t) > 0 {
-			topics = append(topics, delayTopic(t.topic, group))
-		}
-	}
-	at, err := d.s.c.ch.bounds(d.s.alive, group, topics)
-	if err != nil {
-		return err
-	}
-	for _, t := range ts {
-		if _, there := at[partition{t.again.topic, t.n}]; !there { // the topic has grown
-			return d.follow(t.topic)
-		}
-	}
 	from := make(map[string]map[int32]kgo.Offset)
 	read := func(topic string, n int32, b bound) {
 		if from[topic] == nil {
@@ -150,41 +171,48 @@ func (d *side) start(ts []*tenure, work *sync.WaitGroup) error {
 		from[topic][n] = kgo.NewOffset().At(b.begin)
 	}
 	var moves []move
+	var grown []*tenure
 	c := d.s.c
 	c.mu.Lock()
-	for _, t := range ts {
+	for _, t := range f.ts {
 		if t.ended || t.revoking {
 			continue
 		}
-		dead, again := at[partition{deadTopic(t.topic, group), t.n}], at[partition{t.again.topic, t.n}]
+		dead, there := f.at[partition{deadTopic(t.topic, group), t.n}]
+		again, too := f.at[partition{t.again.topic, t.n}]
+		if !there || !too { // the topic has grown
+			grown = append(grown, t)
+			continue
+		}
 		t.again.begin(again.begin, again.p)
 		t.keys.from(dead)
 		read(deadTopic(t.topic, group), t.n, dead)
 		read(t.again.topic, t.n, again)
-		for k := range d.levels(t) {
-			topic := delayTopic(t.topic, group)
-			b := at[partition{topic, int32(k)}]
-			t.levels = append(t.levels, newLevel(t, k, b))
-			read(topic, int32(k), b)
-		}
-		for _, v := range t.levels {
-			work.Go(func() { v.run(d.s) })
+		if t.n == 0 {
+			c.levels[t.topic] = f.levels
+			for k := range f.levels {
+				topic := delayTopic(t.topic, group)
+				b := f.at[partition{topic, int32(k)}]
+				v := newLevel(t, k, b)
+				t.levels = append(t.levels, v)
+				read(topic, int32(k), b)
+				work.Go(func() { v.run(d.s) })
+			}
 		}
 		moves = append(moves, t.settleIn()...)
 	}
 	c.mu.Unlock()
 	d.s.moveAll(moves)
-	d.cl.ResumeFetchPartitions(partitionsIn(from)) // the client remembers that they were full when we had them before
-	d.cl.AddConsumePartitions(from)
-	return nil
-}
-
-// levels returns how many levels of the delay topic a tenure turns.
-func (d *side) levels(t *tenure) int {
-	if t.n != 0 {
-		return 0
+	if len(from) > 0 {
+		d.cl.ResumeFetchPartitions(partitionsIn(from)) // the client remembers that they were full when we had them before
+		d.cl.AddConsumePartitions(from)
 	}
-	return d.s.c.levels[t.topic]
+	if len(grown) > 0 {
+		work.Go(func() {
+			c.tell(d.follow(f.topic))
+			time.AfterFunc(time.Second, func() { d.add(c.lasting(grown)) })
+		})
+	}
 }
 
 func partitionsIn(of map[string]map[int32]kgo.Offset) map[string][]int32 {
@@ -227,7 +255,7 @@ func (t *tenure) settleIn() (moves []move) {
 type arrivals struct {
 	moves []move
 	full  []*lane
-	later map[string][]int32 // partitions that there is enough of
+	later []*level // that there is enough of
 	lost  []event.Token
 	asked []func() // redrives to carry out
 	told  []error
@@ -236,7 +264,7 @@ type arrivals struct {
 // take takes in what was read of the group's own topics.
 func (d *side) take(fetches kgo.Fetches, work *sync.WaitGroup) {
 	c := d.s.c
-	in := arrivals{later: make(map[string][]int32)}
+	var in arrivals
 	c.mu.Lock()
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		t, what := d.of(p.Topic, p.Partition)
@@ -245,8 +273,8 @@ func (d *side) take(fetches kgo.Fetches, work *sync.WaitGroup) {
 		}
 		switch what {
 		case delaySuffix:
-			if t.levels[p.Partition].read(p.Records) {
-				in.later[p.Topic] = append(in.later[p.Topic], p.Partition)
+			if v := t.levels[p.Partition]; v.read(p.Records) {
+				in.later = append(in.later, v)
 			}
 		case redriveSuffix:
 			d.takeRedriven(t, p.Records, &in)
@@ -262,8 +290,8 @@ func (d *side) take(fetches kgo.Fetches, work *sync.WaitGroup) {
 		c.tell(err)
 	}
 	c.tellLost(in.lost)
-	if len(in.later) > 0 {
-		d.cl.PauseFetchPartitions(in.later)
+	for _, v := range in.later {
+		v.steer(d.s)
 	}
 	c.steer(in.full)
 	d.s.moveAll(in.moves)
@@ -287,7 +315,7 @@ func (d *side) takeLetters(t *tenure, rs []*kgo.Record, in *arrivals) {
 			in.moves, in.lost = append(in.moves, moves...), append(in.lost, lost...)
 		}
 	}
-	for _, cmd := range t.keys.begin() {
+	if cmd := t.keys.begin(); cmd != nil {
 		in.asked = append(in.asked, func() { d.s.carryOut(t, cmd) })
 	}
 	in.moves = append(in.moves, t.settleIn()...)
@@ -327,11 +355,11 @@ func (ch *Channel) bounds(ctx context.Context, group string, topics []string) (m
 	}
 	starts, err := listedOf(ctx, adm.ListStartOffsets, topics...)
 	if err != nil {
-		return nil, fmt.Errorf("kafka: group %q: where its own topics begin: %w", group, err)
+		return nil, fmt.Errorf("kafka: group %q: where %s begin: %w", group, strings.Join(topics, ", "), err)
 	}
 	ends, err := listedOf(ctx, adm.ListCommittedOffsets, topics...)
 	if err != nil {
-		return nil, fmt.Errorf("kafka: group %q: where its own topics end: %w", group, err)
+		return nil, fmt.Errorf("kafka: group %q: where %s end: %w", group, strings.Join(topics, ", "), err)
 	}
 	commits, err := committed(kadm.RequireStable(ctx), adm, group, topics...) // of the owner before, too
 	if err != nil {

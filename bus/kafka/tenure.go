@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -133,10 +134,21 @@ func (l *lane) delivery(n uint64) event.Delivery {
 		Redriven: s.mark == event.MarkRedriven, Replayed: s.mark == event.MarkReplayed,
 		EnqueuedAt: s.rec.Timestamp, Token: l.token(n),
 	}
+	if l.redrive && !s.event.NotBefore().IsZero() {
+		d.EnqueuedAt = acceptedAt(s.rec)
+	}
 	if s.err != nil {
 		d.Err, d.Raw = s.err, s.rec.Value
 	}
 	return d
+}
+
+// acceptedAt returns when an event was accepted, however it was delayed since.
+func acceptedAt(r *kgo.Record) time.Time {
+	if ms := headerNumber(r, headerAccepted); ms > 0 {
+		return time.UnixMilli(ms)
+	}
+	return r.Timestamp
 }
 
 // read makes a slot of a record.

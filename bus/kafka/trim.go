@@ -47,7 +47,8 @@ func (s *session) trim(ctx context.Context) {
 			at.AddOffset(l.topic, l.partition, l.committed, -1)
 		}
 		for _, v := range t.levels {
-			if t.s == s && v.committed > 0 {
+			if t.s == s && v.committed > v.trimmed {
+				v.trimmed = v.committed
 				at.AddOffset(delayTopic(t.topic, c.sub.Group), int32(v.k), v.committed, -1)
 			}
 		}

@@ -51,16 +51,21 @@ func (c *consumer) resumable() (ls []*lane) {
 // change that at the same time: whoever told a client last looks again.
 func (c *consumer) steer(ls []*lane) {
 	for _, l := range ls {
+		c.steered(&l.paused, l.tell)
+	}
+}
+
+// steered tells a client what is wanted, until that is what it was told last.
+func (c *consumer) steered(wanted *bool, tell func(bool)) {
+	c.mu.Lock()
+	want := *wanted
+	c.mu.Unlock()
+	for told := !want; told != want; {
+		told = want
+		tell(told)
 		c.mu.Lock()
-		paused := l.paused
+		want = *wanted
 		c.mu.Unlock()
-		for told := !paused; told != paused; {
-			told = paused
-			l.tell(told)
-			c.mu.Lock()
-			paused = l.paused
-			c.mu.Unlock()
-		}
 	}
 }
 
