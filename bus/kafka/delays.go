@@ -96,8 +96,7 @@ func (c *consumer) comeDue() {
 			moves = append(moves, d.l.leave(d.n))
 			continue
 		}
-		d.l.set(d.n, queued)
-		d.l.due = append(d.l.due, d.n)
+		d.l.cameDue(d.n)
 		d.l.t.offer()
 	}
 	s := c.s

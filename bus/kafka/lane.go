@@ -36,6 +36,7 @@ type slot struct {
 	failures int32
 	state    state
 	mark     event.Mark
+	late     bool // it was delayed: its place is among those that came before it was due
 }
 
 // lane is what a member has of a partition: the records that are not settled, in
@@ -50,7 +51,7 @@ type lane struct {
 	slots       []slot // a ring; its size is a power of two
 	first, last uint64 // numbers of those in it: from first up to before last
 	deliver     uint64 // the next to hand out
-	due         []uint64
+	due         []dueAt
 	next        int64 // offset behind the last record that was seen
 	count       [states]int
 
@@ -175,22 +176,34 @@ func (l *lane) tally(s state, by int) {
 	}
 }
 
+// dueAt is a delayed event that is due: it comes behind all that was read by then.
+type dueAt struct{ n, behind uint64 }
+
+// cameDue gives a delayed event its place.
+func (l *lane) cameDue(n uint64) {
+	l.set(n, queued)
+	l.at(n).late = true
+	l.due = append(l.due, dueAt{n, l.last})
+}
+
 // take returns the number of the next to hand out.
 func (l *lane) take() (n uint64, ok bool) {
-	for len(l.due) > 0 {
-		n, l.due = l.due[0], l.due[1:]
-		if s := l.slot(n); s != nil && s.state == queued {
-			return n, true
+	for {
+		for len(l.due) > 0 && l.due[0].behind <= l.deliver {
+			n, l.due = l.due[0].n, l.due[1:]
+			if s := l.slot(n); s != nil && s.state == queued {
+				return n, true
+			}
 		}
-	}
-	for l.deliver < l.last {
+		if l.deliver >= l.last {
+			return 0, false
+		}
 		n = l.deliver
 		l.deliver++
-		if l.at(n).state == queued {
+		if s := l.at(n); s.state == queued && !s.late {
 			return n, true
 		}
 	}
-	return 0, false
 }
 
 // base is the offset below which all is settled: what is committed. A transaction

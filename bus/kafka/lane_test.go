@@ -43,3 +43,27 @@ func TestFailuresOfWhatIsGoneAreForgotten(t *testing.T) {
 	require.Equal(t, []span{{13, 14}}, told.settled)
 	require.Equal(t, map[int64]int32{30: 1}, told.failures)
 }
+
+// A delayed event comes behind those that were there when it became due, also when
+// nobody had fetched these.
+func TestDelayedTakeTheirPlaceWhenTheyAreDue(t *testing.T) {
+	c := &consumer{}
+	o := &tenure{c: c, keys: parkedKeys{fold: newFold(true)}}
+	l := &lane{t: o, next: -1}
+	l.begin(0, progress{})
+	push := func(s state) uint64 { return l.push(slot{offset: int64(l.last), state: s}) }
+	handed := func() (out []uint64) {
+		for n, ok := l.take(); ok; n, ok = l.take() {
+			l.set(n, inHand)
+			out = append(out, n)
+		}
+		return out
+	}
+	first, delayed1, delayed2, second := push(queued), push(delayed), push(delayed), push(queued)
+	l.cameDue(delayed1)
+	third := push(queued)
+	require.Equal(t, []uint64{first, second, delayed1, third}, handed())
+	l.cameDue(delayed2)
+	fourth := push(queued)
+	require.Equal(t, []uint64{delayed2, fourth}, handed())
+}

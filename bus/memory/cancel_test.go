@@ -138,7 +138,14 @@ func TestCancelAtTheTime(t *testing.T) {
 		}
 	}
 	for _, c := range cs {
-		require.ElementsMatch(t, left, data(k.receive(c, tries)))
+		var got []event.Delivery
+		for len(got) < len(left) { // the clock is real, and the machine may be busy
+			buf := make([]event.Delivery, tries)
+			n, err := c.Receive(t.Context(), buf)
+			require.NoError(t, err)
+			got = append(got, buf[:n]...)
+		}
+		require.ElementsMatch(t, left, data(append(got, k.receive(c, 1)...)))
 	}
 }
 

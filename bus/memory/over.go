@@ -186,14 +186,11 @@ const stuckAfter = 50 * time.Millisecond
 // wait for room, or don't begin it, because it is behind such in its key, it counts
 // only as long as anything moved since the last try. passing is locked.
 func (c *Channel) quietFor(w *want) (runs, quiet, stuck bool) {
-	var progress uint64
-	var comes bool
-	for _, g := range c.allGroups() {
-		g.mu.Lock()
-		progress += g.progress
-		runs = runs || g.begun > g.stuck
-		comes = comes || g.fetched > 0 || g.deliverable()
-		g.mu.Unlock()
+	runs, comes, progress := c.motion()
+	if !runs && !comes { // unless it went, during the look, from where that came later to where it came first
+		before := progress
+		runs, comes, progress = c.motion()
+		comes = comes || progress != before
 	}
 	if runs {
 		return true, false, false
@@ -205,6 +202,19 @@ func (c *Channel) quietFor(w *want) (runs, quiet, stuck bool) {
 		stuck = now-w.seenAt >= int64(stuckAfter)
 	}
 	return false, !comes || !moved, !comes || stuck
+}
+
+// motion looks at one group after the other: whether a handler runs that doesn't wait
+// for room, whether something is on its way to one, and how much has moved so far.
+func (c *Channel) motion() (runs, comes bool, progress uint64) {
+	for _, g := range c.allGroups() {
+		g.mu.Lock()
+		progress += g.progress
+		runs = runs || g.begun > g.stuck
+		comes = comes || g.fetched > 0 || g.deliverable()
+		g.mu.Unlock()
+	}
+	return runs, comes, progress
 }
 
 // nextOver returns whose publish goes over the bound next: the newest of the waiting
