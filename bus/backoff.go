@@ -11,7 +11,7 @@ import (
 // back at once: it follows from the event and the group. Zero fields have the default.
 type Backoff struct {
 	First    time.Duration // longest first wait; default 1 s
-	Max      time.Duration // longest wait; default 5 min, or First if that is longer
+	Max      time.Duration // longest wait; default 5 min, at most half of [event.Guarantees].MaxHold, or First if that is longer
 	Attempts int           // failures after which the event is a dead letter; default 10
 }
 

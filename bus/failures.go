@@ -57,6 +57,14 @@ func (t *failureTable) put(d *event.Delivery, failures int) {
 // has reports whether what was kept then is still there.
 func (t *failureTable) has(at keptAt) bool { return t.counts[at.failureKey].number == at.number }
 
+// remember keeps the failures of a delivery that was taken away: it may come back here.
+// mu is held.
+func (g *group) remember(it *item) {
+	if g.kept != nil && it.failures > 0 {
+		g.kept.put(&it.d, it.failures)
+	}
+}
+
 // take returns the failures of an event that came back, and forgets them.
 func (t *failureTable) take(d *event.Delivery) int {
 	k := keyOfFailure(d)

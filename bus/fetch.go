@@ -148,7 +148,7 @@ func (g *group) accept(ds []event.Delivery, full bool) {
 		it.h = g.handlerFor(d)
 		it.failures = d.Failures
 		if g.kept != nil {
-			it.failures = g.kept.take(d)
+			it.failures = max(it.failures, g.kept.take(d)) // a channel may keep some
 		}
 		if front := g.lineUp(it); front == it {
 			g.queueUp(it)

@@ -354,6 +354,7 @@ func (g *group) onLost(tokens []event.Token) {
 	for _, it := range g.all {
 		if it.heapIndex > 0 && !g.isBehind(it) && slices.Contains(tokens, it.d.Token) {
 			g.unhold(it)
+			g.remember(it)
 			g.complete(it)
 		}
 	}

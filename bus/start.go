@@ -179,6 +179,7 @@ func (g *group) check(ctx context.Context) []error {
 			g.gives = weaker(g.gives, gives)
 		}
 	}
+	g.fitRetries()
 	return slices.Concat(errs, g.checkBatches(), g.checkMiddleware())
 }
 
@@ -192,6 +193,7 @@ func (g *group) checkTopic(topic string, gives event.Guarantees) []error {
 		errs = append(errs, fmt.Errorf("group %q: topic %q: From: %w (%s)", g.name, topic, event.ErrNoHistory, gives.Channel))
 	}
 	errs = append(errs, g.checkPark(topic, gives)...)
+	errs = append(errs, g.checkHold(topic, gives)...)
 	return append(errs, g.checkRequired(topic, gives)...)
 }
 
@@ -232,6 +234,8 @@ func weaker(a, b event.Guarantees) event.Guarantees {
 	a.MaxDelay = lower(a.MaxDelay, b.MaxDelay, -1)
 	a.MaxRetry = lower(a.MaxRetry, b.MaxRetry, -1)
 	a.Lease = lower(a.Lease, b.Lease, 0)
+	a.MaxHold = lower(a.MaxHold, b.MaxHold, 0)
+	a.InHand = lower(a.InHand, b.InHand, 0)
 	a.RedeliveryHorizon = max(a.RedeliveryHorizon, b.RedeliveryHorizon)
 	a.DedupWindow = min(a.DedupWindow, b.DedupWindow)
 	return a

@@ -126,6 +126,7 @@ func (g *group) apply(it *item, act action) {
 		if it.run != nil {
 			it.run.finish()
 		}
+		g.remember(it)
 		g.complete(it)
 	case actFollow:
 		g.follow(it)

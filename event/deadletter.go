@@ -76,8 +76,9 @@ type DeadLetters interface {
 	// newer; what is parked behind another is refused.
 	Redrive(ctx context.Context, d DeadLetter, repaired ...Event) error
 
-	// RedriveKey sends all dead letters of a key again, in order and ahead of what
-	// is newer, and returns how many there were. A parked key goes on behind them.
+	// RedriveKey sends all dead letters of a key again, in order, and returns how many
+	// there were. Where keys can be parked ([Guarantees].Parks) they come ahead of what is
+	// newer, and a parked key goes on behind them.
 	RedriveKey(ctx context.Context, topic, group, key string) (int, error)
 
 	// Discard removes a dead letter. [ErrNotFound] when it is gone already. Of a parked

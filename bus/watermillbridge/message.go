@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -49,7 +50,7 @@ func fromMessage(m *message.Message, source, typ string) (event.Event, error) {
 			a.ContentType = value
 		case MetadataSchema:
 			a.Schema = value
-		case MetadataKey:
+		case MetadataKey, "ce_" + MetadataKey:
 			a.Key = value
 		case MetadataTime:
 			at, err := time.Parse(time.RFC3339Nano, value)
@@ -59,8 +60,12 @@ func fromMessage(m *message.Message, source, typ string) (event.Event, error) {
 			a.Time = at
 		case correlation:
 			a.Extensions = append(a.Extensions, event.Extension{Name: event.ExtCorrelationID, Value: value})
+		case "ce_specversion":
+		case "ce_id":
+			a.ID = value
 		default:
-			if !isExtension(name) {
+			name, isName := extensionOf(name)
+			if !isName {
 				put(&others, name, value)
 				continue
 			}
@@ -84,25 +89,40 @@ func put(m *map[string]string, name, value string) {
 	(*m)[name] = value
 }
 
+// attributes are names that no extension has.
+var attributes = map[string]bool{
+	"id": true, "source": true, "specversion": true, "type": true, "subject": true, "time": true,
+	"datacontenttype": true, "dataschema": true, "data": true, "database64": true,
+}
+
 // own are names that metadata can't have as an extension's: attributes by another name,
 // and what is read back otherwise.
 var own = map[string]bool{
-	"id": true, "source": true, "specversion": true, "type": true, "subject": true, "time": true,
-	"datacontenttype": true, "dataschema": true, "data": true, "database64": true,
 	rest: true, event.ExtCorrelationID: true, event.ExtNotBefore: true,
+}
+
+// extensionOf returns the name of the extension that metadata is, by that name or as
+// CloudEvents bindings write it.
+func extensionOf(name string) (string, bool) {
+	if of, ok := strings.CutPrefix(name, "ce_"); ok && !attributes[of] && isName(of) {
+		return of, true
+	}
+	return name, isExtension(name)
 }
 
 // isExtension reports whether metadata can be an extension of the same name.
 func isExtension(name string) bool {
-	if name == "" || len(name) > 20 || own[name] {
-		return false
-	}
+	return len(name) <= 20 && !own[name] && !attributes[name] && isName(name)
+}
+
+// isName reports whether an attribute can have this name.
+func isName(name string) bool {
 	for _, c := range []byte(name) {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
 			return false
 		}
 	}
-	return true
+	return name != ""
 }
 
 // toMessage returns the message of an event.

@@ -148,7 +148,7 @@ var attemptCases = []testCase{
 	{
 		name:    "UnbegunDontCount",
 		promise: "What goes back at Close without having been begun was not attempted, unless the broker counts give-backs.",
-		needs:   []need{attempts},
+		needs:   []need{attempts, atOnce(5)},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)

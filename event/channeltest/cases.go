@@ -73,6 +73,8 @@ var (
 	limitedSize   = need{"events may have any size", func(s *spec) bool { return s.Guarantees.MaxBytes > 0 }}
 	limitedDelay  = need{"events may have any delay", func(s *spec) bool { return s.Guarantees.MaxDelay >= 0 }}
 
+	renews = need{"deliveries can't be in hand for long", func(s *spec) bool { return s.Guarantees.MaxHold == 0 }}
+
 	two   = members(2)
 	three = members(3)
 
@@ -96,6 +98,19 @@ var (
 
 func has(c Capability) need {
 	return need{"the channel is no " + c.String(), func(s *spec) bool { return s.Capabilities&c == c }}
+}
+
+// atOnce is for cases in which a member has n deliveries in hand, whatever their keys.
+func atOnce(n int) need {
+	return need{"a member can't have as many deliveries in hand", func(s *spec) bool { return s.handful(n) == n }}
+}
+
+// handful returns n, or as many deliveries as a member can have in hand.
+func (s *spec) handful(n int) int {
+	if most := s.Guarantees.InHand; most > 0 {
+		return min(n, most)
+	}
+	return n
 }
 
 func members(n int) need {

@@ -73,7 +73,7 @@ var closeCases = []testCase{
 	{
 		name:    "UnbegunGoBackAtOnce",
 		promise: "While Close waits for a begun delivery, those that were not begun go to another member.",
-		needs:   []need{givesBack, two},
+		needs:   []need{givesBack, two, atOnce(5)},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			a := e.join(group, topic)
@@ -97,6 +97,7 @@ var closeCases = []testCase{
 	{
 		name:    "WaitsForBegun",
 		promise: "Close waits for begun deliveries; Settle may be called meanwhile, and counts.",
+		needs:   []need{atOnce(3)},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)
@@ -143,7 +144,7 @@ var closeCases = []testCase{
 	{
 		name:    "RetryWhileCloseWaits",
 		promise: "A delivery that is retried or released while Close waits comes again, elsewhere.",
-		needs:   []need{givesBack},
+		needs:   []need{givesBack, atOnce(2)},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)
@@ -164,6 +165,7 @@ var closeCases = []testCase{
 	{
 		name:    "CancelsAfterContext",
 		promise: "When Close's context ends, begun deliveries are cancelled with ErrClosed and go back; Close returns.",
+		needs:   []need{atOnce(3)},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)
@@ -194,6 +196,7 @@ var closeCases = []testCase{
 	{
 		name:    "CancelGrace",
 		promise: "After it cancelled begun deliveries Close waits for them another CancelGrace: they can still be settled.",
+		needs:   []need{atOnce(3)},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.joinAs(event.Subscription{Group: group, Topics: []string{topic}, CancelGrace: e.Patience})
@@ -236,6 +239,7 @@ var closeCases = []testCase{
 	{
 		name:    "EndedContext",
 		promise: "Close with a context that has ended already cancels at once, and still gives back what is in hand.",
+		needs:   []need{atOnce(3)},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)
@@ -322,11 +326,12 @@ var closeCases = []testCase{
 		promise: "What was recorded before Close is flushed when it returns: nothing that was acked comes again.",
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
+			n := e.handful(40)
 			for round := range 5 {
 				m := e.join(group, topic)
-				e.produce(topic, unkeyed("round"+string(rune('a'+round)), 40)...)
+				e.produce(topic, unkeyed("round"+string(rune('a'+round)), n)...)
 				var wg sync.WaitGroup
-				for _, d := range m.next(40) {
+				for _, d := range m.next(n) {
 					m.begin(d)
 					wg.Go(func() { m.ack(d) })
 				}
@@ -339,6 +344,7 @@ var closeCases = []testCase{
 	{
 		name:    "ChannelWithOpenConsumer",
 		promise: "Channel.Close returns within its context, also when a consumer was left open and nobody reads; then Receive returns ErrClosed.",
+		needs:   []need{atOnce(3)},
 		stands:  true,
 		run: func(e *env) {
 			topic := e.topic("orders")

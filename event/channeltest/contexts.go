@@ -48,6 +48,7 @@ var contextCases = []testCase{
 	{
 		name:    "LivesUntilSettled",
 		promise: "The context of a delivery lives as long as the delivery is in hand.",
+		needs:   []need{atOnce(3)},
 		run: func(e *env) {
 			topic := e.topic("orders")
 			m := e.join(e.group("mailer"), topic)
@@ -91,6 +92,7 @@ var contextCases = []testCase{
 	{
 		name:    "ManyAtOnce",
 		promise: "Contexts of deliveries may be used by many goroutines at once.",
+		needs:   []need{atOnce(8)},
 		run: func(e *env) {
 			topic := e.topic("orders")
 			m := e.join(e.group("mailer"), topic)

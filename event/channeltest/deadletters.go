@@ -188,7 +188,7 @@ var deadLetterCases = []testCase{
 	{
 		name:    "WithoutCause",
 		promise: "A dead letter needs no cause.",
-		needs:   []need{hasDeadLetters},
+		needs:   []need{hasDeadLetters, atOnce(2)},
 		stands:  true,
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")

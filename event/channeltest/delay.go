@@ -157,7 +157,7 @@ var delayCases = []testCase{
 	{
 		name:    "RetryHoldsUpNothing",
 		promise: "A retry that waits holds up no event of another key.",
-		needs:   []need{retriesLater},
+		needs:   []need{retriesLater, atOnce(20)},
 		run: func(e *env) {
 			topic := e.topic("orders")
 			m := e.join(e.group("mailer"), topic)

@@ -106,6 +106,7 @@ var deliveryCases = []testCase{
 	{
 		name:    "InFlight",
 		promise: "Subscription.InFlight is the most that a consumer has in hand.",
+		needs:   []need{atOnce(5)},
 		run: func(e *env) {
 			topic := e.topic("orders")
 			m := e.joinAs(event.Subscription{Group: e.group("mailer"), Topics: []string{topic}, InFlight: 5})

@@ -32,7 +32,7 @@ var durableCases = []testCase{
 	{
 		name:    "Acked",
 		promise: "What was settled when its consumer was closed stays settled, and what wasn't comes again.",
-		needs:   []need{reopen},
+		needs:   []need{reopen, atOnce(20)},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)
@@ -53,7 +53,7 @@ var durableCases = []testCase{
 	{
 		name:    "Open",
 		promise: "A process that ends without closing its consumers loses nothing.",
-		needs:   []need{reopen},
+		needs:   []need{reopen, atOnce(4)},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)

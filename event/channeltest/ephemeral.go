@@ -43,7 +43,7 @@ var ephemeralCases = []testCase{
 	{
 		name:    "GoneAtClose",
 		promise: "Nothing is kept of an ephemeral subscription: at Close it is gone, with all that it is owed.",
-		needs:   []need{ephemeral},
+		needs:   []need{ephemeral, atOnce(2)},
 		run: func(e *env) {
 			topic, group := e.topic("replies"), e.group("inbox")
 			m := e.listen(group, topic)

@@ -45,7 +45,7 @@ var holdCases = []testCase{
 	{
 		name:    "LongerThanLease",
 		promise: "What is held is leased as long as the consumer lives: it goes to nobody else, however long it waits for its retry.",
-		needs:   []need{lease, two},
+		needs:   []need{lease, renews, two},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			ms := e.together(2, group, topic)
@@ -67,6 +67,7 @@ var holdCases = []testCase{
 	{
 		name:    "OthersGoOn",
 		promise: "A held delivery holds up its key and nothing else.",
+		needs:   []need{atOnce(2)},
 		run: func(e *env) {
 			topic := e.topic("orders")
 			m := e.join(e.group("mailer"), topic)

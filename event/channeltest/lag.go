@@ -39,7 +39,7 @@ var lagCases = []testCase{
 	{
 		name:    "WaitingAndInHand",
 		promise: "Lag tells how many events wait and how many are in hand, for each group.",
-		needs:   []need{reportsLag},
+		needs:   []need{reportsLag, atOnce(4)},
 		run: func(e *env) {
 			topic, group, idle := e.topic("orders"), e.group("mailer"), e.group("idle")
 			m := e.join(group, topic)

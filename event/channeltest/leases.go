@@ -37,7 +37,7 @@ var leaseCases = []testCase{
 	{
 		name:    "LiveKeeps",
 		promise: "A living consumer keeps what it has in hand, begun or not, however long it takes: the engine renews its leases.",
-		needs:   []need{lease},
+		needs:   []need{lease, renews, atOnce(4)},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)
@@ -60,7 +60,7 @@ var leaseCases = []testCase{
 	{
 		name:    "LiveKeepsAmongOthers",
 		promise: "What a living consumer has in hand goes to no other member of its group, however long it takes.",
-		needs:   []need{lease, two},
+		needs:   []need{lease, renews, two},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			ms := e.together(2, group, topic)
@@ -82,7 +82,7 @@ var leaseCases = []testCase{
 	{
 		name:    "CrashHandsOver",
 		promise: "What a crashed consumer had in hand, begun, held or neither, goes to another member within a lease, in order, and counted.",
-		needs:   []need{crash},
+		needs:   []need{crash, atOnce(3)},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)
@@ -170,14 +170,14 @@ var leaseCases = []testCase{
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)
-			events := unkeyed("x", 10)
-			e.produce(topic, events...)
-			ds := m.next(10)
-			m.ack(ds[:5]...)
+			n := e.handful(10)
+			e.produce(topic, unkeyed("x", n)...)
+			ds := m.next(n)
+			m.ack(ds[:n/2]...)
 			e.pass(e.Silence) // nil from Settle is no flush; silence is
 			m.crash()
 			m = e.join(group, topic)
-			m.inherits(5)
+			m.inherits(n - n/2)
 			m.silent("all is acked")
 		},
 	},

@@ -111,7 +111,7 @@ var provisionerCases = []testCase{
 	{
 		name:    "RemoveGroupWithMembers",
 		promise: "RemoveGroup refuses a group that has members, and harms nothing.",
-		needs:   []need{canProvision},
+		needs:   []need{canProvision, atOnce(2)},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)

@@ -32,7 +32,7 @@ var quietCases = []testCase{
 	{
 		name:    "WaitsForAll",
 		promise: "Quiet returns when everything is settled: not while something waits, is in hand or held.",
-		needs:   []need{knowsQuiet},
+		needs:   []need{knowsQuiet, atOnce(2)},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)

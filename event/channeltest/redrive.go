@@ -196,8 +196,8 @@ var redriveCases = []testCase{
 	},
 	{
 		name:    "KeyBeforeNewer",
-		promise: "RedriveKey sends the dead letters of a key ahead of what is newer.",
-		needs:   []need{hasDeadLetters, order},
+		promise: "RedriveKey sends the dead letters of a key ahead of what is newer, where the channel can park keys.",
+		needs:   []need{hasDeadLetters, order, parks},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)

@@ -167,7 +167,7 @@ var roomCases = []testCase{
 	{
 		name:    "HandlersNeverWait",
 		promise: "Under a handler's context Produce never waits for room: it returns ErrFull at once, all or nothing.",
-		needs:   []need{bounded},
+		needs:   []need{bounded, atOnce(2)},
 		run: func(e *env) {
 			e.openBounded(16)
 			topic := e.topic("orders")
@@ -209,7 +209,7 @@ var roomCases = []testCase{
 	{
 		name:    "HeldForRoom",
 		promise: "While deliveries are held because their Produce found no room, InFlight is no bound: the room can come only from what is still to be received.",
-		needs:   []need{bounded},
+		needs:   []need{bounded, atOnce(4)},
 		run: func(e *env) {
 			e.openBounded(16)
 			topic := e.topic("orders")

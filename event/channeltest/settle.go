@@ -30,12 +30,12 @@ var settleCases = []testCase{
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)
-			events := unkeyed("x", 10)
-			e.produce(topic, events...)
-			ds := m.next(10)
+			n := e.handful(10)
+			e.produce(topic, unkeyed("x", n)...)
+			ds := m.next(n)
 			kept := map[string]bool{}
 			for i, d := range ds {
-				if i%2 == 0 {
+				if i%2 == 1 {
 					m.ack(d)
 				} else {
 					kept[d.Event.ID()] = true
@@ -56,6 +56,7 @@ var settleCases = []testCase{
 	{
 		name:    "OutOfOrder",
 		promise: "Deliveries may be settled in any order: acked ones don't come again because an older one is open.",
+		needs:   []need{atOnce(12)},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)
@@ -74,6 +75,7 @@ var settleCases = []testCase{
 	{
 		name:    "WithoutBegin",
 		promise: "A delivery that nobody ran can be settled.",
+		needs:   []need{atOnce(3)},
 		run: func(e *env) {
 			topic := e.topic("orders")
 			m := e.join(e.group("mailer"), topic)
@@ -97,6 +99,7 @@ var settleCases = []testCase{
 	{
 		name:    "Twice",
 		promise: "A token is good for one settlement: the second is refused with ErrLeaseLost, and so is Begin.",
+		needs:   []need{atOnce(2)},
 		run: func(e *env) {
 			topic := e.topic("orders")
 			m := e.join(e.group("mailer"), topic)
@@ -115,6 +118,7 @@ var settleCases = []testCase{
 	{
 		name:    "PartlyRefused",
 		promise: "A *SettleError names the refused settlements by index; the others are recorded.",
+		needs:   []need{atOnce(4)},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)
@@ -149,6 +153,7 @@ var settleCases = []testCase{
 	{
 		name:    "Many",
 		promise: "A Settle takes many settlements at once.",
+		needs:   []need{atOnce(400)},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)
@@ -212,7 +217,7 @@ var settleCases = []testCase{
 	{
 		name:    "ReleasedComesAgain",
 		promise: "A released delivery comes again as if it had not been made.",
-		needs:   []need{givesBack},
+		needs:   []need{givesBack, atOnce(5)},
 		run: func(e *env) {
 			topic := e.topic("orders")
 			m := e.join(e.group("mailer"), topic)
@@ -226,7 +231,7 @@ var settleCases = []testCase{
 	{
 		name:    "ParkRefused",
 		promise: "A channel that can't park keys refuses a Park; the delivery stays in hand.",
-		needs:   []need{parksNot},
+		needs:   []need{parksNot, atOnce(2)},
 		run: func(e *env) {
 			topic, group := e.topic("orders"), e.group("mailer")
 			m := e.join(group, topic)
