@@ -7,6 +7,48 @@
 //	pub := watermillbridge.NewPublisher(channel, watermillbridge.PublisherConfig{})
 //	sub := watermillbridge.NewSubscriber(channel, watermillbridge.SubscriberConfig{Group: "shop.mailer"})
 //
+// [NewChannel] makes a leat channel of any Watermill pub/sub, so that a Bus runs on
+// brokers that leat has no engine for. The packages below this one have constructors for
+// some of them, with settings that lose nothing; each links the library of its broker
+// alone.
+//
+//	channel, err := bridgeamqp.New(bridgeamqp.Config{URI: "amqp://…"})
+//	b := bus.New(bus.Config{App: "shop", Channel: channel})
+//
+// # A pub/sub as a channel
+//
+// What a pub/sub can be relied on for is declared in [PubSub], and is what the channel's
+// Guarantees say. No pub/sub can delay events, give single deliveries back, count
+// attempts, park keys or tell positions through Watermill's interfaces: retries wait in
+// hand, and what waits holds up its subscription. [event.Guarantees].InHand says how many
+// a member has in hand, that is how many subscriptions it has on a topic.
+//
+// Nothing is acknowledged before it is settled, and nothing is nacked to be retried. A
+// dead letter is published to the topic T.G.dead of topic T and group G before the
+// message is acknowledged. What is redriven, or produced to the group alone, goes
+// through T.G.redrive, which every member of the group reads too: it comes beside what
+// is newer, not ahead of it.
+//
+// Where a broker gives a message to somebody else after a time, whether its consumer
+// lives or not, that time is [event.Guarantees].MaxHold: the bridge takes the delivery
+// away then, before another has it in hand for long, and opens the subscription anew.
+// A Bus refuses timeouts, retries and batches that need longer; Postpone and RetryAfter
+// for longer come again after that time.
+//
+// Close gives back what was not begun, waits for the rest, and then 100 ms more, because
+// Watermill doesn't tell when an acknowledgement has reached the broker: one that hasn't
+// is a message that comes again, never one that is lost.
+//
+// Those who look at dead letters, by listing, redriving or discarding, read all of a
+// group's on a topic and put them back: it takes a time in proportion to their number,
+// and only one should look at a time.
+//
+// On the wire an event is a message with its data as payload and its attributes as
+// metadata by the names of the CloudEvents binding for Kafka (ce_id, ce_type, …,
+// content-type). [PubSub].Envelope puts all of it into the payload as CloudEvents JSON.
+// [Encode] and [Decode] are the same for services on plain Watermill. A message that is
+// neither is taken as below.
+//
 // # Messages and events
 //
 // A message's UUID is the event's id, its payload the data. Metadata and attributes are
