@@ -3,6 +3,7 @@ package watermillbridge
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -35,7 +36,7 @@ type about struct {
 // newLetter returns the dead letter of a message.
 func newLetter(handle string, failed *message.Message, c event.Cause) (*message.Message, error) {
 	text, err := json.Marshal(about{
-		c.Code, c.Text, c.Handler, c.Attempts, c.Failures, c.FirstFailedAt, c.Stack, time.Now(), failed.UUID, failed.Metadata,
+		c.Code, c.Text, c.Handler, c.Attempts, c.Failures, c.FirstFailedAt, c.Stack, time.Now(), failed.UUID, lasting(failed.Metadata),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("watermillbridge: dead letter: %w", err)
@@ -43,6 +44,17 @@ func newLetter(handle string, failed *message.Message, c event.Cause) (*message.
 	m := message.NewMessage(handle, failed.Payload)
 	m.Metadata[letterMeta], m.Metadata[letterAbout] = handle, string(text)
 	return m, nil
+}
+
+// lasting returns the metadata of a message but for what concerns its delivery alone.
+func lasting(metadata message.Metadata) map[string]string {
+	out := make(map[string]string, len(metadata))
+	for name, value := range metadata {
+		if name == accepted || !strings.HasPrefix(name, ownPrefix) {
+			out[name] = value
+		}
+	}
+	return out
 }
 
 // letter is a dead letter that was read.

@@ -28,6 +28,10 @@ type PubSub struct {
 	// on is kept for it. nil: [message.SubscribeInitializer] does, where the subscriber
 	// implements it, and groups start where the pub/sub lets them start.
 	EnsureGroup func(ctx context.Context, group, topic string, from event.Start) error
+	// Lost returns a channel that is closed when a message is no longer its
+	// subscription's: then an Ack records nothing, and only lets the subscription go on.
+	// nil: the pub/sub doesn't know.
+	Lost func(m *message.Message) <-chan struct{}
 	// Close ends what belongs to the pub/sub besides, after the publisher; may be nil.
 	Close func() error
 

@@ -118,9 +118,15 @@ func (x *source) receive() {
 // acknowledge it has ended.
 func (x *source) watch(in *incoming, ended <-chan struct{}) {
 	defer func() { <-x.slots }()
+	var lost <-chan struct{}
+	if x.c.ch.ps.Lost != nil {
+		lost = x.c.ch.ps.Lost(in.m)
+	}
 	select {
 	case <-in.over:
 		return
+	case <-lost:
+		defer in.m.Ack()
 	case <-ended:
 	case <-in.m.Context().Done():
 	}

@@ -1,16 +1,20 @@
 package watermillbridge_test
 
 import (
+	"context"
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/pubsub/tests"
 
+	"github.com/leat-go/leat/bus/kafka"
 	"github.com/leat-go/leat/bus/memory"
 	"github.com/leat-go/leat/bus/watermillbridge"
 	"github.com/leat-go/leat/event"
+	"github.com/leat-go/leat/internal/kafkatest"
 )
 
 // suite is Watermill's tests of all pub/subs, but for two: TestReconnect restarts a
@@ -35,11 +39,10 @@ var suite = []struct {
 	{"SubscribeCtx", tests.TestSubscribeCtx},
 }
 
-var features = tests.Features{ConsumerGroups: true, GuaranteedOrder: true, Persistent: true}
-
-// runSuite runs it on a channel.
-func runSuite(t *testing.T, ch event.Channel) {
+// runSuite runs it on a channel; brief: with fewer messages and members.
+func runSuite(t *testing.T, ch event.Channel, brief bool) {
 	t.Helper()
+	features := tests.Features{ConsumerGroups: true, GuaranteedOrder: true, Persistent: true, ForceShort: brief}
 	of := func(_ *testing.T, group string) (message.Publisher, message.Subscriber) {
 		return watermillbridge.NewPublisher(ch, watermillbridge.PublisherConfig{}),
 			watermillbridge.NewSubscriber(ch, watermillbridge.SubscriberConfig{
@@ -48,30 +51,50 @@ func runSuite(t *testing.T, ch event.Channel) {
 			})
 	}
 	one := func(t *testing.T) (message.Publisher, message.Subscriber) { t.Helper(); return of(t, "default") }
-	context := func() tests.TestContext { return tests.TestContext{TestID: tests.NewTestID(), Features: features} }
+	contextOf := func() tests.TestContext { return tests.TestContext{TestID: tests.NewTestID(), Features: features} }
 	for _, s := range suite {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			s.test(t, context(), one)
+			s.test(t, contextOf(), one)
 		})
 	}
 	t.Run("ConsumerGroups", func(t *testing.T) {
 		t.Parallel()
-		tests.TestConsumerGroups(t, context(), of)
+		tests.TestConsumerGroups(t, contextOf(), of)
 	})
 }
 
 // roomy is a channel for as many events as the suite publishes ahead.
 func roomy() event.Channel { return memory.New(memory.Capacity(1 << 17)) }
 
-func TestSuiteOnMemory(t *testing.T) { runSuite(t, roomy()) }
+func TestSuiteOnMemory(t *testing.T) { runSuite(t, roomy(), false) }
 
-func TestSuiteOnMemoryUnderStress(t *testing.T) {
-	ch := roomy()
-	for i := range 5 {
+func TestSuiteOnKafka(t *testing.T) { runSuite(t, onKafka(t), true) }
+
+func TestSuiteOnKafkaUnderStress(t *testing.T) {
+	if os.Getenv("LEAT_LONG") == "0" {
+		t.Log("LEAT_LONG=0: not run")
+		return
+	}
+	stress(t, onKafka(t), 3, true)
+}
+
+func onKafka(t *testing.T) event.Channel {
+	t.Helper()
+	ch := kafka.New(kafka.Config{Brokers: kafkatest.Brokers(t), SessionTimeout: 6 * time.Second, Topics: kafka.TopicDefaults{Partitions: 2}})
+	t.Cleanup(func() { _ = ch.Close(context.Background()) })
+	return ch
+}
+
+func TestSuiteOnMemoryUnderStress(t *testing.T) { stress(t, roomy(), 5, false) }
+
+// stress runs the suite so many times at once, as TestPubSubStressTest does.
+func stress(t *testing.T, ch event.Channel, times int, brief bool) {
+	t.Helper()
+	for i := range times {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
-			runSuite(t, ch)
+			runSuite(t, ch, brief)
 		})
 	}
 }
