@@ -3,7 +3,6 @@ package watermillbridge_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
@@ -72,10 +71,7 @@ func TestSuiteOnMemory(t *testing.T) { runSuite(t, roomy(), false) }
 func TestSuiteOnKafka(t *testing.T) { runSuite(t, onKafka(t), true) }
 
 func TestSuiteOnKafkaUnderStress(t *testing.T) {
-	if os.Getenv("LEAT_LONG") == "0" {
-		t.Log("LEAT_LONG=0: not run")
-		return
-	}
+	kafkatest.Long(t)
 	stress(t, onKafka(t), 3, true)
 }
 
