@@ -143,10 +143,14 @@ func (ch *Channel) Close(ctx context.Context) error {
 	}
 	ch.mu.Unlock()
 	close(ch.closed)
-	var errs []error
-	for _, c := range open {
-		errs = append(errs, c.Close(ctx))
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	errs := make([]error, len(open), len(open)+2)
+	var closing sync.WaitGroup
+	for i, c := range open {
+		closing.Go(func() { errs[i] = c.close(ended, ctx) })
 	}
+	closing.Wait()
 	for range cap(ch.sends) {
 		select {
 		case ch.sends <- struct{}{}:

@@ -2,6 +2,7 @@ package watermillbridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ type consumer struct {
 
 	life        context.Context // of the subscriptions
 	end         context.CancelFunc
+	detach      func() bool // from the context that it was made with
 	subscribers []message.Subscriber
 	sources     []*source
 	running     sync.WaitGroup
@@ -80,10 +82,9 @@ func (ch *Channel) Consumer(ctx context.Context, s event.Subscription) (event.Co
 		return nil, err
 	}
 	if err := c.begin(ctx); err != nil {
-		c.drop(ctx)
-		return nil, err
+		return nil, errors.Join(err, c.drop(context.WithoutCancel(ctx)))
 	}
-	context.AfterFunc(ctx, c.end)
+	c.detach = context.AfterFunc(ctx, c.end)
 	return c, nil
 }
 

@@ -35,7 +35,9 @@ type PubSub struct {
 	// Close ends what belongs to the pub/sub besides, after the publisher; may be nil.
 	Close func() error
 
-	// Guarantees is what the pub/sub promises. Channel, its name, is required. Those that
+	// Guarantees is what the pub/sub promises. MaxBytes is to leave room for what is known
+	// of a dead letter, some 8 KiB, and MaxHold to be a little less than the time after
+	// which the broker gives a message to others. Channel, its name, is required. Those that
 	// no pub/sub can keep through Watermill's interfaces are refused: delays, give-backs,
 	// counted attempts, kept failures, parked keys and positions. InHand is the bridge's.
 	Guarantees event.Guarantees

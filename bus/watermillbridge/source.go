@@ -101,11 +101,14 @@ func (x *source) receive() {
 		}
 		in := x.c.arrive(x, m)
 		switch {
-		case in == nil: // it closes: the subscriber may wait for somebody to read
+		case in == nil: // it closes
 			if x.c.ch.ps.Returns {
 				m.Nack()
 			}
 			<-x.slots
+			if cap(x.slots) == 1 { // nothing else is in hand, and the last Ack was passed on
+				x.stop()
+			}
 		case cap(x.slots) == 1:
 			x.watch(in, nil)
 		default:

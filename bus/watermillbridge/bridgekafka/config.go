@@ -71,6 +71,7 @@ func (c Config) settings() (*sarama.Config, error) {
 	s.Producer.Return.Successes, s.Producer.Return.Errors = true, true
 	s.Producer.MaxMessageBytes = c.MaxBytes
 	s.Producer.Partitioner = sarama.NewCustomPartitioner(sarama.WithAbsFirst(), sarama.WithCustomHashFunction(newMurmur2))
+	s.Metadata.AllowAutoTopicCreation = false // a topic is made as Config says, or not at all
 	s.Consumer.Return.Errors = true
 	s.Consumer.Offsets.Initial = sarama.OffsetOldest
 	s.Consumer.Offsets.AutoCommit.Interval = commitInterval
