@@ -155,7 +155,8 @@ func (ch *Channel) Close(ctx context.Context) error {
 		select {
 		case ch.sends <- struct{}{}:
 		case <-ctx.Done():
-			errs = append(errs, fmt.Errorf("watermillbridge: %s: messages are still being published: %w", ch.ps.Guarantees.Channel, ctx.Err()))
+			errs = append(errs, fmt.Errorf("watermillbridge: %s: messages are still being published: %w",
+				ch.ps.Guarantees.Channel, ctx.Err()))
 			return errors.Join(append(errs, ch.end(ctx))...)
 		}
 	}

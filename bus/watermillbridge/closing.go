@@ -35,7 +35,7 @@ func (c *consumer) close(ctx, end context.Context) error {
 	c.until(grace, c.isIdle)
 	cancel()
 	c.giveBackAll()
-	c.flush()
+	c.flush() //nolint:contextcheck // it takes its time, whatever ctx says
 	return c.drop(end)
 }
 

@@ -104,13 +104,13 @@ func (c *consumer) begin(ctx context.Context) error {
 		}
 	}
 	for _, topic := range c.sub.Topics {
-		if err := c.subscribe(main, topic, topic, false); err != nil {
+		if err := c.subscribe(main, topic, topic, false); err != nil { //nolint:contextcheck // it has that of the consumer's life
 			return err
 		}
 		if c.sub.Ephemeral {
 			continue
 		}
-		if err := c.subscribe(main, redriveTopic(topic, c.sub.Group), topic, true); err != nil {
+		if err := c.subscribe(main, redriveTopic(topic, c.sub.Group), topic, true); err != nil { //nolint:contextcheck // as above
 			return err
 		}
 	}
@@ -137,7 +137,8 @@ func (c *consumer) subscriber() (message.Subscriber, error) {
 
 func (c *consumer) private() (message.Subscriber, error) {
 	if c.ch.ps.Private == nil {
-		return nil, fmt.Errorf("watermillbridge: group %q: ephemeral: %w (%s)", c.sub.Group, event.ErrNotSupported, c.ch.ps.Guarantees.Channel)
+		return nil, fmt.Errorf("watermillbridge: group %q: ephemeral: %w (%s)",
+			c.sub.Group, event.ErrNotSupported, c.ch.ps.Guarantees.Channel)
 	}
 	return c.newSubscriber(c.ch.ps.Private, "")
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -95,7 +96,8 @@ func (ch *Channel) inPlace(d event.DeadLetter, repaired []event.Event) (*message
 	case d.Raw == nil && e.ID() == d.Event.ID():
 		return nil, fmt.Errorf("watermillbridge: the repaired event has the id %q of the failed one: it needs its own", e.ID())
 	case d.Raw == nil && e.Key() != d.Event.Key():
-		return nil, fmt.Errorf("watermillbridge: the repaired event has the key %q, the failed one %q: their order would be lost", e.Key(), d.Event.Key())
+		return nil, fmt.Errorf("watermillbridge: the repaired event has the key %q, the failed one %q: their order would be lost",
+			e.Key(), d.Event.Key())
 	}
 	if e.Extension(event.ExtCausationID) == "" && d.Raw == nil {
 		e = e.WithExtension(event.ExtCausationID, d.Event.ID())
@@ -271,9 +273,7 @@ func (r *round) take(ctx context.Context, m *message.Message) error {
 // putBack puts a letter behind the others.
 func (r *round) putBack(ctx context.Context, m *message.Message) error {
 	copied := message.NewMessage(m.UUID, m.Payload)
-	for name, value := range m.Metadata {
-		copied.Metadata[name] = value
-	}
+	maps.Copy(copied.Metadata, m.Metadata)
 	copied.Metadata[letterRound] = r.id
 	if err := r.ch.publish(ctx, deadTopic(r.topic, r.group), copied); err != nil {
 		m.Nack()

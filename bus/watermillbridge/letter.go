@@ -3,6 +3,7 @@ package watermillbridge
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -73,9 +74,7 @@ func readLetter(topic, group string, m *message.Message) (letter, error) {
 		return letter{}, fmt.Errorf("watermillbridge: the message %q on %q is no dead letter: %w", m.UUID, deadTopic(topic, group), err)
 	}
 	failed := message.NewMessage(a.UUID, m.Payload)
-	for name, value := range a.Metadata {
-		failed.Metadata[name] = value
-	}
+	maps.Copy(failed.Metadata, a.Metadata)
 	l := letter{m: m, message: failed, DeadLetter: event.DeadLetter{
 		Handle: handle, Topic: topic, Group: group, FailedAt: a.FailedAt,
 		Cause: event.Cause{
@@ -93,9 +92,7 @@ func readLetter(topic, group string, m *message.Message) (letter, error) {
 // redriven returns the message of a letter as it comes again.
 func (l letter) redriven() *message.Message {
 	m := message.NewMessage(l.message.UUID, l.message.Payload)
-	for name, value := range l.message.Metadata {
-		m.Metadata[name] = value
-	}
+	maps.Copy(m.Metadata, l.message.Metadata)
 	m.Metadata[marked] = "redriven"
 	return m
 }

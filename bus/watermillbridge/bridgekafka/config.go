@@ -42,7 +42,8 @@ func (c Config) withDefaults() (Config, error) {
 		c.MaxBytes = defaultMaxBytes
 	}
 	if c.MaxBytes <= 2*letterRoom {
-		return c, fmt.Errorf("bridgekafka: Config.MaxBytes is %d: dead letters need room for their cause: at least %d", c.MaxBytes, 2*letterRoom)
+		return c, fmt.Errorf("bridgekafka: Config.MaxBytes is %d: dead letters need room for their cause: at least %d",
+			c.MaxBytes, 2*letterRoom)
 	}
 	if c.SessionTimeout == 0 {
 		c.SessionTimeout = defaultSession

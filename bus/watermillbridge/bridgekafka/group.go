@@ -88,7 +88,9 @@ func (k *cluster) start(topic string, n int32, from event.Start) (int64, error) 
 
 // commit writes where a group begins.
 func (k *cluster) commit(ctx context.Context, group, topic string, starts map[int32]int64) error {
-	say := &sarama.OffsetCommitRequest{Version: 2, ConsumerGroup: group, ConsumerGroupGeneration: sarama.GroupGenerationUndefined, RetentionTime: -1}
+	say := &sarama.OffsetCommitRequest{
+		Version: 2, ConsumerGroup: group, ConsumerGroupGeneration: sarama.GroupGenerationUndefined, RetentionTime: -1,
+	}
 	for n, offset := range starts {
 		say.AddBlock(topic, n, offset, sarama.ReceiveTime, "")
 	}
