@@ -7,7 +7,7 @@ LINT     := golangci-lint
 FUZZTIME ?= 20000x
 BENCH    ?= .
 # Servers that make test starts if it can, and stops if it started them.
-SERVICES ?= kafka
+SERVICES ?= kafka rabbitmq redis nats ministack
 TESTSUM  := go run -C tools ./testsum $(filter -v,$(TESTFLAGS))
 # Tests on fakes of brokers in virtual time need a client library whose locks
 # a synctest bubble can see through. A build tag gives it these, and only to them. The
@@ -21,9 +21,13 @@ SEEDTESTS := ^(TestFaults|TestSeedReplaysTheRun)$$
 SHELL       := bash
 .SHELLFLAGS := -o pipefail -c
 
-.PHONY: all test counted bubbles seeds vet lint fmt fmt-check tidy tidy-check bench fuzz
+.PHONY: all servers test counted bubbles seeds vet lint fmt fmt-check tidy tidy-check bench fuzz
 
 all: fmt-check tidy-check lint test
+
+# Puts the servers in place, which make test does too where it can.
+servers:
+	@for s in $(SERVICES); do test/services/$${s%%=*} install || exit; done
 
 # TESTFLAGS go to go test as well: make test TESTFLAGS='-run Order'
 test: vet
