@@ -3,6 +3,7 @@ package idempotency_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -190,25 +191,26 @@ func TestLongRun(t *testing.T) {
 // away is a store that doesn't answer, while its switch is on.
 type away struct {
 	idempotency.Store
-	claim, extend, complete bool
+
+	claim, extend, complete atomic.Bool
 }
 
 func (a *away) Claim(ctx context.Context, k idempotency.Key, c idempotency.Claim) (idempotency.Grant, error) {
-	if a.claim {
+	if a.claim.Load() {
 		return idempotency.Grant{}, errNo
 	}
 	return a.Store.Claim(ctx, k, c)
 }
 
 func (a *away) Extend(ctx context.Context, k idempotency.Key, fence uint64, d time.Duration) error {
-	if a.extend {
+	if a.extend.Load() {
 		return errNo
 	}
 	return a.Store.Extend(ctx, k, fence, d)
 }
 
 func (a *away) Complete(ctx context.Context, k idempotency.Key, fence uint64, r idempotency.Record) error {
-	if a.complete {
+	if a.complete.Load() {
 		return errNo
 	}
 	return a.Store.Complete(ctx, k, fence, r)
@@ -217,7 +219,8 @@ func (a *away) Complete(ctx context.Context, k idempotency.Key, fence uint64, r 
 // Without the store nothing runs, and that is no failure of the event.
 func TestStoreIsAway(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		a := &away{Store: idempotency.NewMemory(idempotency.MemoryConfig{}), claim: true}
+		a := &away{Store: idempotency.NewMemory(idempotency.MemoryConfig{})}
+		a.claim.Store(true)
 		once := idempotency.Middleware(a)
 		h := once.Wrap(func(context.Context, event.Event) error { return errors.New("it ran") })
 		for n, wait := range []time.Duration{100, 200, 400, 800} {
@@ -225,7 +228,7 @@ func TestStoreIsAway(t *testing.T) {
 			require.Equal(t, event.Verdict{Kind: event.Postponed, Timed: true, After: wait * time.Millisecond}, event.VerdictOf(err), n)
 			require.Error(t, once.Ready())
 		}
-		a.claim = false
+		a.claim.Store(false)
 		require.ErrorContains(t, h(t.Context(), order("1")), "it ran")
 		require.NoError(t, once.Ready())
 	})
@@ -234,11 +237,12 @@ func TestStoreIsAway(t *testing.T) {
 // A success is recorded when the store is back, as long as the claim lasts.
 func TestStoreIsAwayAtTheEnd(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		a := &away{Store: idempotency.NewMemory(idempotency.MemoryConfig{}), complete: true}
+		a := &away{Store: idempotency.NewMemory(idempotency.MemoryConfig{})}
+		a.complete.Store(true)
 		once := idempotency.Middleware(a, idempotency.Lease(time.Minute))
 		runs := 0
 		h := once.Wrap(func(context.Context, event.Event) error { runs++; return nil })
-		time.AfterFunc(10*time.Minute, func() { a.complete = false })
+		time.AfterFunc(10*time.Minute, func() { a.complete.Store(false) })
 		require.NoError(t, h(t.Context(), order("1")), "claims are extended meanwhile")
 		require.NoError(t, h(t.Context(), order("1")))
 		require.Equal(t, 1, runs)
@@ -248,7 +252,8 @@ func TestStoreIsAwayAtTheEnd(t *testing.T) {
 // Who can't extend a claim stops when it ends, and records nothing over who has it then.
 func TestOvertaken(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		a := &away{Store: idempotency.NewMemory(idempotency.MemoryConfig{}), extend: true}
+		a := &away{Store: idempotency.NewMemory(idempotency.MemoryConfig{})}
+		a.extend.Store(true)
 		once := idempotency.Middleware(a, idempotency.Lease(time.Second))
 		began := time.Now()
 		var fences []uint64
