@@ -44,21 +44,28 @@ func (o *Once) WrapBatch(next event.BatchHandler) event.BatchHandler {
 }
 
 // runBatch runs the handler on what is ours, and concludes each.
-func (o *Once) runBatch(ctx context.Context, next event.BatchHandler, events []event.Event, ours []*holding, at []int, failed event.BatchError) {
+func (o *Once) runBatch(
+	ctx context.Context, next event.BatchHandler, events []event.Event, ours []*holding, at []int, failed event.BatchError,
+) {
 	run, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	batch := &event.Batch{Context: run}
 	some := make([]event.Event, len(at))
 	sent := make([]*recorder, len(at))
+	stops := make([]func() bool, 0, len(at))
+	defer func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}()
 	for n, i := range at {
 		h := ours[n]
-		stop := context.AfterFunc(h.ctx, func() { cancel(context.Cause(h.ctx)) })
-		defer stop() //nolint:revive // all of them, at the end
+		stops = append(stops, context.AfterFunc(h.ctx, func() { cancel(context.Cause(h.ctx)) })) //nolint:contextcheck // of ctx
 		var own context.Context
 		own, sent[n] = record(h.ctx)
 		some[n], batch.Elements = events[i], append(batch.Elements, own)
 	}
-	errs := event.ErrorsOf(next(batch, some), len(some))
+	errs := event.ErrorsOf(next(batch, some), len(some)) //nolint:contextcheck // it is made of ctx
 	for n, i := range at {
 		var err error
 		if errs != nil {

@@ -65,7 +65,7 @@ func answer(r Record) (event.Result, error) {
 }
 
 func (o *Once) run(ctx context.Context, h *holding, f func(context.Context) (event.Result, error)) (event.Result, error) {
-	result, err := f(h.ctx)
+	result, err := f(h.ctx) //nolint:contextcheck // it is made of ctx
 	var r Record
 	switch event.VerdictOf(err).Kind {
 	case event.Done:

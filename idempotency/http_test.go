@@ -2,7 +2,6 @@ package idempotency_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -99,8 +98,8 @@ func TestDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		once := idempotency.Middleware(idempotency.NewMemory(idempotency.MemoryConfig{}))
 		runs := 0
-		do := func(key, print string, err error) (event.Result, error) {
-			return once.Do(t.Context(), idempotency.StringKey(key), print, func(context.Context) (event.Result, error) {
+		do := func(key, of string, err error) (event.Result, error) {
+			return once.Do(t.Context(), idempotency.StringKey(key), of, func(context.Context) (event.Result, error) {
 				runs++
 				return event.Result{ContentType: "text/plain", Data: []byte("done")}, err
 			})
@@ -122,6 +121,6 @@ func TestDo(t *testing.T) {
 			require.Equal(t, event.Rejected, event.VerdictOf(err).Kind)
 		}
 		require.Equal(t, 3, runs)
-		require.False(t, errors.Is(err, idempotency.ErrBusy))
+		require.NotErrorIs(t, err, idempotency.ErrBusy)
 	})
 }

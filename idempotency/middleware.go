@@ -66,7 +66,7 @@ func (o *Once) Wrap(next event.Handler) event.Handler {
 		}
 		defer h.end()
 		run, sent := record(h.ctx)
-		err = next(run, e)
+		err = next(run, e) //nolint:contextcheck // it is made of ctx
 		return o.conclude(ctx, h, sent, err)
 	}
 }
@@ -117,7 +117,7 @@ func again(ctx context.Context, r Record) error {
 
 // conclude records what became of a run, and returns what its delivery is to become.
 func (o *Once) conclude(ctx context.Context, h *holding, sent *recorder, err error) error {
-	if cause := context.Cause(h.ctx); errors.Is(cause, event.ErrLeaseLost) && ctx.Err() == nil {
+	if errors.Is(context.Cause(h.ctx), event.ErrLeaseLost) && ctx.Err() == nil { //nolint:contextcheck // it is made of ctx
 		o.stats.fenced.Add(1)
 		return event.Postpone(0, fmt.Errorf("%w: %w", ErrFenced, event.ErrLeaseLost))
 	}

@@ -67,15 +67,10 @@ func (k *kit) settle() {
 	synctest.Wait()
 }
 
-func inBubble(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	synctest.Test(t, f)
-}
-
 // A duplicate doesn't run the handler, and what it published goes out again by the same
 // ids.
 func TestDuplicate(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t, func(k *kit, ctx context.Context) error {
 			return k.Bus.Publish(ctx, charged{"42"})
 		})
@@ -94,7 +89,7 @@ func TestDuplicate(t *testing.T) {
 // A failure leaves nothing behind: the retry runs. A failure for good suppresses what
 // comes again by itself, and not what is driven again.
 func TestFailures(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t, func(k *kit, _ context.Context) error {
 			if k.runs <= 3 {
 				return errNo
@@ -122,14 +117,12 @@ func TestFailures(t *testing.T) {
 
 // The answer no is an answer: it is given again.
 func TestRejection(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		soldOut := event.NewError("sold_out", "there is none left")
-		var outcomes []event.Outcome
 		k := newKit(t, func(k *kit, ctx context.Context) error {
 			require.NoError(k.t, k.Bus.Publish(ctx, charged{"42"}))
 			return event.Reject(soldOut)
 		})
-		_ = outcomes
 		k.publish(order("1"), order("1"))
 		k.settle()
 		require.Equal(t, 1, k.runs)
@@ -141,7 +134,7 @@ func TestRejection(t *testing.T) {
 // An id that was used for another payload is a dead letter; one that was derived is
 // suppressed: the first is out.
 func TestMismatch(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t, func(*kit, context.Context) error { return nil })
 		other := order("1").WithData("application/json", []byte(`{"Order":"43"}`))
 		k.publish(order("1"), other, order("d-1"), other.WithID("d-1"))
@@ -163,7 +156,7 @@ func TestMismatch(t *testing.T) {
 // A claim is kept for as long as its handler runs, and the duplicate waits without a
 // failure.
 func TestLongRun(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		store := idempotency.NewMemory(idempotency.MemoryConfig{})
 		once := idempotency.Middleware(store, idempotency.Lease(time.Second))
 		runs := 0
@@ -218,14 +211,14 @@ func (a *away) Complete(ctx context.Context, k idempotency.Key, fence uint64, r 
 
 // Without the store nothing runs, and that is no failure of the event.
 func TestStoreIsAway(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		a := &away{Store: idempotency.NewMemory(idempotency.MemoryConfig{})}
 		a.claim.Store(true)
 		once := idempotency.Middleware(a)
 		h := once.Wrap(func(context.Context, event.Event) error { return errors.New("it ran") })
-		for n, wait := range []time.Duration{100, 200, 400, 800} {
+		for n, wait := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond} {
 			err := h(t.Context(), order("1"))
-			require.Equal(t, event.Verdict{Kind: event.Postponed, Timed: true, After: wait * time.Millisecond}, event.VerdictOf(err), n)
+			require.Equal(t, event.Verdict{Kind: event.Postponed, Timed: true, After: wait}, event.VerdictOf(err), n)
 			require.Error(t, once.Ready())
 		}
 		a.claim.Store(false)
@@ -236,7 +229,7 @@ func TestStoreIsAway(t *testing.T) {
 
 // A success is recorded when the store is back, as long as the claim lasts.
 func TestStoreIsAwayAtTheEnd(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		a := &away{Store: idempotency.NewMemory(idempotency.MemoryConfig{})}
 		a.complete.Store(true)
 		once := idempotency.Middleware(a, idempotency.Lease(time.Minute))
@@ -251,7 +244,7 @@ func TestStoreIsAwayAtTheEnd(t *testing.T) {
 
 // Who can't extend a claim stops when it ends, and records nothing over who has it then.
 func TestOvertaken(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		a := &away{Store: idempotency.NewMemory(idempotency.MemoryConfig{})}
 		a.extend.Store(true)
 		once := idempotency.Middleware(a, idempotency.Lease(time.Second))

@@ -3,8 +3,8 @@ package storetest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -160,7 +160,7 @@ func endCases() []testCase {
 				large := idempotency.Record{Result: &event.Result{ContentType: "text/plain", Data: []byte(strings.Repeat("x", 256<<10))}}
 				no := idempotency.Record{Rejected: event.NewError("sold_out", "none left").WithDetails(map[string]int{"left": 0})}
 				for i, r := range []idempotency.Record{{}, full(), no, large} {
-					k := e.key(fmt.Sprint(i))
+					k := e.key(strconv.Itoa(i))
 					e.claimed(k, 1)
 					e.must("Complete", e.store.Complete(e.ctx(), k, 1, r))
 					for _, c := range []idempotency.Claim{{}, {Retake: true}} {
@@ -220,7 +220,7 @@ func raceCases() []testCase {
 			func(e *env) {
 				const claimers, keys = 64, 20
 				for i := range keys {
-					k := e.key(fmt.Sprint(i))
+					k := e.key(strconv.Itoa(i))
 					var got, others atomic.Int64
 					var all sync.WaitGroup
 					start := make(chan struct{})
