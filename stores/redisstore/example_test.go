@@ -2,24 +2,28 @@ package redisstore_test
 
 import (
 	"context"
+	"log"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/leat-go/leat/bus"
+	"github.com/leat-go/leat/bus/kafka"
 	"github.com/leat-go/leat/idempotency"
 	"github.com/leat-go/leat/stores/redisstore"
 )
 
 type OrderPlaced struct{ Cents int }
 
-// A group whose members share what they know of each event.
+func charge(context.Context, OrderPlaced) error { return nil }
+
+// The members of a group share what they know of each event.
 func Example() {
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
 	once := idempotency.Middleware(redisstore.NewIdempotency(client, redisstore.IdempotencyConfig{}))
 
-	var b *bus.Bus // on the channel of the application
-	register := func(b *bus.Bus) {
-		bus.Subscribe(b, "billing", func(context.Context, OrderPlaced) error { return nil }, bus.With(once))
+	b := bus.New(bus.Config{App: "shop", Channel: kafka.New(kafka.Config{Brokers: []string{"127.0.0.1:9092"}})})
+	bus.Subscribe(b, "billing", charge, bus.With(once))
+	if err := b.Run(context.Background()); err != nil {
+		log.Fatal(err)
 	}
-	_, _ = b, register
 }
