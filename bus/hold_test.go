@@ -75,7 +75,7 @@ func TestFailuresThatAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &altered{Channel: memory.New(), promise: hurried}
 		var failures []int
-		for range 2 {
+		for member := range 2 {
 			b := bus.New(bus.Config{Channel: a, KeepChannel: true})
 			bus.Subscribe(b, "g", func(ctx context.Context, _ Job) error {
 				in, _ := event.FromContext(ctx)
@@ -83,7 +83,7 @@ func TestFailuresThatAreTold(t *testing.T) {
 				return errBoom
 			}, bus.Retry(bus.Backoff{First: time.Minute, Attempts: 9}))
 			require.NoError(t, b.Start(t.Context()))
-			if failures == nil {
+			if member == 0 {
 				publish(t, b, Job{1})
 			}
 			synctest.Wait()
