@@ -19,8 +19,9 @@ import (
 // What a Watermill subscriber hands out has to be acknowledged before the next comes:
 // nobody can look at a queue and leave it as it is. Those who look at dead letters put
 // each back behind the others before they acknowledge it, up to a marker that they put
-// there first. Who dies on the way leaves a letter twice at most, and the next who looks
-// removes the second.
+// there first. Who dies on the way leaves a letter twice, and the next who looks removes
+// the older. Of two that look at once, one may move on what the other has put back: so
+// what is not known to be older than that is never removed.
 
 const (
 	// calm is how long nothing has to come after the marker, where messages overtake each
@@ -161,7 +162,7 @@ func (ch *Channel) look(ctx context.Context, topic, group string, f func(letter)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	r := &round{ch: ch, topic: topic, group: group, id: event.NewID(), show: f, seen: make(map[string]bool)}
+	r := &round{ch: ch, topic: topic, group: group, id: event.NewID(), show: f, seen: make(map[string]place)}
 	return r.run(ctx)
 }
 
@@ -171,10 +172,10 @@ type round struct {
 	topic, group string
 	id           string
 	show         func(letter) (fateOf, error)
-	seen         map[string]bool // handles
-	err          error           // of show
-	ended        bool            // the marker came
-	known        int             // letters that came again since the last new one
+	seen         map[string]place // where each letter is now, by handle
+	err          error            // of show
+	ended        bool             // the marker came
+	known        int              // letters that came again since the last new one
 }
 
 func (r *round) run(ctx context.Context) error {
@@ -195,7 +196,7 @@ func (r *round) run(ctx context.Context) error {
 		return fmt.Errorf("watermillbridge: subscribe to %q: %w", deadTopic(r.topic, r.group), err)
 	}
 	marker := message.NewMessage(r.id, message.Payload("-"))
-	marker.Metadata[letterMeta], marker.Metadata[letterRound] = markerName, r.id
+	marker.Metadata[letterMeta], marker.Metadata[letterRound] = markerName, place{round: r.id}.String()
 	if err := r.ch.publish(ctx, deadTopic(r.topic, r.group), marker); err != nil {
 		return err
 	}
@@ -219,8 +220,8 @@ func (r *round) read(ctx context.Context, messages <-chan *message.Message) erro
 			if err := r.take(ctx, m); err != nil {
 				return err
 			}
-			if r.hasAll() {
-				return r.err
+			if over, err := r.over(); over {
+				return err
 			}
 		case <-timer.C:
 			if !r.ended {
@@ -234,31 +235,47 @@ func (r *round) read(ctx context.Context, messages <-chan *message.Message) erro
 	}
 }
 
-// hasAll reports whether all letters have come. Where messages overtake each other, it is
-// when those that were put back come again and again and no other does.
-func (r *round) hasAll() bool {
-	return r.ended && (r.ch.ps.InOrder || r.known > 2*len(r.seen)+8)
+// over reports whether the look is over. Where messages overtake each other, all letters
+// have come when those that were put back come again and again and no other does. When
+// they do and the marker doesn't come, somebody else has taken it.
+func (r *round) over() (bool, error) {
+	most := 0
+	if !r.ch.ps.InOrder {
+		most = 2*len(r.seen) + 8
+	}
+	switch {
+	case r.ended && (r.ch.ps.InOrder || r.known > most):
+		return true, r.err
+	case !r.ended && r.known > 10*most:
+		return true, errors.Join(r.err, errTwoLook)
+	}
+	return false, nil
 }
 
 // take looks at a message.
 func (r *round) take(ctx context.Context, m *message.Message) error {
+	at := placeOf(m)
 	if m.Metadata[letterMeta] == markerName {
-		r.ended = r.ended || m.Metadata[letterRound] == r.id
+		r.ended = r.ended || at.round == r.id
 		m.Ack()
 		return nil
 	}
 	l, err := readLetter(r.topic, r.group, m)
+	last, seen := r.seen[l.Handle]
 	switch {
-	case err != nil: // nobody but leat writes here
-		return r.putBack(ctx, m)
-	case m.Metadata[letterRound] == r.id:
+	case at.round == r.id:
 		r.known++
 		return r.putBack(ctx, m)
-	case r.seen[l.Handle]: // of somebody who died on the way
+	case err != nil: // nobody but leat writes here
+		return r.putBack(ctx, m)
+	case seen && at.before(last): // of somebody who died on the way
 		m.Ack()
 		return nil
+	case seen: // it may be ours, moved on by somebody else
+		r.known++
+		return r.putBack(ctx, m)
 	}
-	r.seen[l.Handle], r.known = true, 0
+	r.seen[l.Handle], r.known = gone, 0
 	fate := keep
 	if r.err == nil {
 		fate, r.err = r.show(l)
@@ -272,9 +289,13 @@ func (r *round) take(ctx context.Context, m *message.Message) error {
 
 // putBack puts a letter behind the others.
 func (r *round) putBack(ctx context.Context, m *message.Message) error {
+	next := place{r.id, max(placeOf(m).n+1, time.Now().UnixMilli())}
 	copied := message.NewMessage(m.UUID, m.Payload)
 	maps.Copy(copied.Metadata, m.Metadata)
-	copied.Metadata[letterRound] = r.id
+	copied.Metadata[letterRound] = next.String()
+	if handle := m.Metadata[letterMeta]; handle != "" {
+		r.seen[handle] = next
+	}
 	if err := r.ch.publish(ctx, deadTopic(r.topic, r.group), copied); err != nil {
 		m.Nack()
 		return err
