@@ -46,23 +46,28 @@ const (
 func (ch *Channel) DeadLetters(ctx context.Context, topic, group string) iter.Seq2[event.DeadLetter, error] {
 	return func(yield func(event.DeadLetter, error) bool) {
 		var all []event.DeadLetter
-		err := ch.look(ctx, topic, group, func(l letter) (fateOf, error) {
-			all = append(all, l.DeadLetter)
-			return keep, nil
+		err := ch.alone(ctx, func() error {
+			return ch.look(ctx, topic, group, func(l letter) (fateOf, error) {
+				all = append(all, l.DeadLetter)
+				return keep, nil
+			})
 		})
 		if err != nil {
 			yield(event.DeadLetter{}, err)
 			return
 		}
-		slices.SortStableFunc(all, func(a, b event.DeadLetter) int {
-			return cmp.Or(a.FailedAt.Compare(b.FailedAt), cmp.Compare(a.Handle, b.Handle))
-		})
+		slices.SortStableFunc(all, byTime)
 		for _, d := range all {
 			if !yield(d, nil) {
 				return
 			}
 		}
 	}
+}
+
+// byTime compares letters by when they failed.
+func byTime(a, b event.DeadLetter) int {
+	return cmp.Or(a.FailedAt.Compare(b.FailedAt), cmp.Compare(a.Handle, b.Handle))
 }
 
 // Redrive implements [event.DeadLetters]: the letter goes to the redrive topic of its
@@ -106,20 +111,38 @@ func (ch *Channel) inPlace(d event.DeadLetter, repaired []event.Event) (*message
 	return ch.prepare(e, event.MarkRedriven)
 }
 
-// RedriveKey implements [event.DeadLetters].
+// RedriveKey implements [event.DeadLetters]. The letters are read and put back, sent, and
+// then removed: who looked at them before may have left them in any order.
 func (ch *Channel) RedriveKey(ctx context.Context, topic, group, key string) (n int, err error) {
 	if err := ch.ensureRedrive(ctx, topic, group); err != nil {
 		return 0, err
 	}
-	err = ch.look(ctx, topic, group, func(l letter) (fateOf, error) {
-		if l.Raw != nil || l.Event.Key() != key {
+	err = ch.alone(ctx, func() error {
+		var all []letter
+		err := ch.look(ctx, topic, group, func(l letter) (fateOf, error) {
+			if l.Raw == nil && l.Event.Key() == key {
+				all = append(all, l)
+			}
 			return keep, nil
+		})
+		if err != nil || len(all) == 0 {
+			return err
 		}
-		if err := ch.publish(ctx, redriveTopic(topic, group), l.redriven()); err != nil {
-			return keep, err
+		slices.SortStableFunc(all, func(a, b letter) int { return byTime(a.DeadLetter, b.DeadLetter) })
+		sent := make(map[string]bool)
+		for _, l := range all {
+			if err = ch.publish(ctx, redriveTopic(topic, group), l.redriven()); err != nil {
+				break
+			}
+			sent[l.Handle] = true
 		}
-		n++
-		return remove, nil
+		n = len(sent)
+		return errors.Join(err, ch.look(ctx, topic, group, func(l letter) (fateOf, error) {
+			if sent[l.Handle] {
+				return remove, nil
+			}
+			return keep, nil
+		}))
 	})
 	return n, err
 }
@@ -132,15 +155,17 @@ func (ch *Channel) Discard(ctx context.Context, d event.DeadLetter) error {
 // takeOne removes the letter that d is, once f has done with it what is to be done.
 func (ch *Channel) takeOne(ctx context.Context, d event.DeadLetter, f func(letter) error) error {
 	found := false
-	err := ch.look(ctx, d.Topic, d.Group, func(l letter) (fateOf, error) {
-		if l.Handle != d.Handle {
-			return keep, nil
-		}
-		if err := f(l); err != nil {
-			return keep, err
-		}
-		found = true
-		return remove, nil
+	err := ch.alone(ctx, func() error {
+		return ch.look(ctx, d.Topic, d.Group, func(l letter) (fateOf, error) {
+			if l.Handle != d.Handle {
+				return keep, nil
+			}
+			if err := f(l); err != nil {
+				return keep, err
+			}
+			found = true
+			return remove, nil
+		})
 	})
 	if err == nil && !found {
 		return fmt.Errorf("watermillbridge: the dead letter %q of group %q on topic %q: %w", d.Handle, d.Group, d.Topic, event.ErrNotFound)
@@ -150,17 +175,22 @@ func (ch *Channel) takeOne(ctx context.Context, d event.DeadLetter, f func(lette
 
 var errTwoLook = errors.New("watermillbridge: not all dead letters came: somebody else looks at them, or has just stopped")
 
+// alone calls f while nobody else looks at dead letters on this channel.
+func (ch *Channel) alone(ctx context.Context, f func() error) error {
+	select {
+	case ch.looks <- struct{}{}:
+		defer func() { <-ch.looks }()
+		return f()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // look shows all dead letters of a group on a topic to f, which says what becomes of
 // them. After an error of f all others are kept, and it is returned.
 func (ch *Channel) look(ctx context.Context, topic, group string, f func(letter) (fateOf, error)) error {
 	if err := ch.ensureLetters(ctx, topic, group); err != nil {
 		return err
-	}
-	select {
-	case ch.looks <- struct{}{}:
-		defer func() { <-ch.looks }()
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 	r := &round{ch: ch, topic: topic, group: group, id: event.NewID(), show: f, seen: make(map[string]place)}
 	return r.run(ctx)

@@ -3,11 +3,13 @@ package watermillbridge_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/stretchr/testify/require"
 
 	"github.com/leat-go/leat/bus/memory"
@@ -94,6 +96,57 @@ func TestWhatIsNoLetterDoesntHoldUp(t *testing.T) {
 		got, err = letters(t.Context(), ch)
 		require.NoError(t, err)
 		require.Equal(t, []string{"1"}, got)
+		require.NoError(t, ch.Close(t.Context()))
+	})
+}
+
+// cutting fails once it has published so many to the dead-letter topic.
+type cutting struct {
+	message.Publisher
+
+	left *int
+}
+
+func (c cutting) Publish(topic string, ms ...*message.Message) error {
+	if topic == "orders.shop.g.dead" {
+		if *c.left == 0 {
+			return errRefused
+		}
+		*c.left--
+	}
+	return c.Publisher.Publish(topic, ms...)
+}
+
+// The letters of a key come again in the order in which they failed, also when somebody
+// who looked at them was stopped half-way.
+func TestRedriveKeyKeepsOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left := -1
+		ch := bridged(t, func(ps *watermillbridge.PubSub) { ps.Publisher = cutting{ps.Publisher, &left} })
+		die(t, ch, "1", "2", "3")
+		left = 2 // the marker, and one that is put back
+		_, err := letters(t.Context(), ch)
+		require.ErrorIs(t, err, errRefused)
+		left = -1
+		n, err := ch.RedriveKey(t.Context(), "orders", "shop.g", "k")
+		require.NoError(t, err)
+		require.Equal(t, 3, n)
+		c, err := ch.Consumer(t.Context(), event.Subscription{Group: "shop.g", Topics: []string{"orders"}})
+		require.NoError(t, err)
+		var got []string
+		buf := make([]event.Delivery, 1)
+		for range 3 {
+			_, err := c.Receive(t.Context(), buf)
+			require.NoError(t, err)
+			require.True(t, buf[0].Redriven)
+			got = append(got, buf[0].Event.ID())
+			require.NoError(t, c.Settle(t.Context(), []event.Settlement{event.Ack(buf[0].Token)}))
+		}
+		require.True(t, slices.IsSorted(got), got)
+		rest, err := letters(t.Context(), ch)
+		require.NoError(t, err)
+		require.Empty(t, rest)
+		require.NoError(t, c.Close(t.Context()))
 		require.NoError(t, ch.Close(t.Context()))
 	})
 }
