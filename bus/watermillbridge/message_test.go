@@ -83,3 +83,31 @@ func TestNackDelays(t *testing.T) {
 	assert.Equal(t, 10*time.Second, nackDelay(12))
 	assert.Equal(t, 10*time.Second, nackDelay(1000))
 }
+
+// Values that no attribute may have, and names that mean the same, come out as they went
+// in, too.
+func TestAwkwardMetadataComesOutAsItWentIn(t *testing.T) {
+	for name, metadata := range map[string]message.Metadata{
+		"lines":          {"error": "one\ntwo", "correlation_id": "a\tb"},
+		"both names":     {"tenant": "a", "ce_tenant": "b"},
+		"correlation":    {"correlation_id": "a", "ce_correlationid": "b"},
+		"the rest's own": {"ce_watermill": "x", "Some-Header": "y"},
+		"a delay":        {"ce_notbefore": "2999-01-01T00:00:00Z"},
+		"both keys":      {"partitionkey": "a", "ce_partitionkey": "b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 20 { // metadata comes in any order
+				m := message.NewMessage("uuid", nil)
+				m.Metadata = metadata
+				e, err := fromMessage(m, "/watermill", "topic")
+				require.NoError(t, err)
+				require.NoError(t, e.Validate())
+				require.True(t, e.NotBefore().IsZero())
+				got := toMessage(e)
+				for name, value := range metadata {
+					require.Equal(t, value, got.Metadata[name], name)
+				}
+			}
+		})
+	}
+}
