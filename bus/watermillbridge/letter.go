@@ -39,14 +39,17 @@ type about struct {
 
 // newLetter returns the dead letter of a message.
 func newLetter(handle string, failed *message.Message, c event.Cause) (*message.Message, error) {
-	text, err := json.Marshal(about{
+	var text strings.Builder
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false) // each of <, > and & would take six bytes
+	err := enc.Encode(about{
 		c.Code, c.Text, c.Handler, c.Attempts, c.Failures, c.FirstFailedAt, c.Stack, time.Now(), failed.UUID, lasting(failed.Metadata),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("watermillbridge: dead letter: %w", err)
 	}
 	m := message.NewMessage(handle, failed.Payload)
-	m.Metadata[letterMeta], m.Metadata[letterAbout] = handle, string(text)
+	m.Metadata[letterMeta], m.Metadata[letterAbout] = handle, strings.TrimSuffix(text.String(), "\n")
 	return m, nil
 }
 

@@ -1,6 +1,7 @@
 package watermillbridge
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -110,4 +111,16 @@ func TestAwkwardMetadataComesOutAsItWentIn(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A dead letter is hardly larger than what failed: it has to find room where that did.
+func TestLettersAreHardlyLarger(t *testing.T) {
+	failed, err := Encode(event.New("/s", "t", make([]byte, 1000)).WithExtension("markup", strings.Repeat("<&>", 2000)))
+	require.NoError(t, err)
+	letter, err := newLetter("h", failed, event.Cause{Text: strings.Repeat("<", event.MaxCauseText), Stack: strings.Repeat("\t", event.MaxCauseStack/2)})
+	require.NoError(t, err)
+	require.Less(t, sizeOf(letter), sizeOf(failed)+10<<10)
+	read, err := readLetter("topic", "g", letter)
+	require.NoError(t, err)
+	require.Equal(t, failed.Metadata, read.message.Metadata)
 }
