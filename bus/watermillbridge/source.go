@@ -21,20 +21,27 @@ type source struct {
 	mu       sync.Mutex
 	messages <-chan *message.Message
 	cancel   context.CancelFunc
+	late     chan struct{} // closed when the subscription should have ended
 	stopped  bool
 }
 
 // open subscribes.
 func (x *source) open() error {
 	ctx, cancel := context.WithCancel(x.c.life)
-	messages, err := x.s.Subscribe(ctx, x.topic)
+	var messages <-chan *message.Message
+	err := within(ctx, "wait for the subscription", func() (err error) {
+		messages, err = x.s.Subscribe(ctx, x.topic)
+		return err
+	})
 	if err != nil {
 		cancel()
 		return err
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.messages, x.cancel = messages, cancel
+	late := make(chan struct{})
+	context.AfterFunc(ctx, func() { time.AfterFunc(endTime, func() { close(late) }) })
+	x.messages, x.cancel, x.late = messages, cancel, late
 	if x.stopped {
 		cancel()
 	}
@@ -66,6 +73,7 @@ func (x *source) isStopped() bool {
 func (x *source) run() {
 	for {
 		x.receive()
+		x.restart() // its context is of no more use
 		if x.isStopped() {
 			return
 		}
@@ -86,7 +94,7 @@ func (x *source) run() {
 // receive takes messages in until the subscription ends.
 func (x *source) receive() {
 	x.mu.Lock()
-	messages := x.messages
+	messages, late := x.messages, x.late
 	x.mu.Unlock()
 	var watches sync.WaitGroup
 	defer watches.Wait()
@@ -94,8 +102,8 @@ func (x *source) receive() {
 	defer close(ended)
 	for {
 		x.slots <- struct{}{}
-		m, ok := <-messages
-		if !ok {
+		m := x.next(messages, late)
+		if m == nil {
 			<-x.slots
 			return
 		}
@@ -106,14 +114,29 @@ func (x *source) receive() {
 				m.Nack()
 			}
 			<-x.slots
-			if cap(x.slots) == 1 { // nothing else is in hand, and the last Ack was passed on
+			switch {
+			case cap(x.slots) == 1: // nothing else is in hand, and the last Ack was passed on
 				x.stop()
+			case x.c.ch.ps.Returns: // it would come again at once
+				<-x.c.life.Done()
 			}
 		case cap(x.slots) == 1:
 			x.watch(in, nil)
 		default:
 			watches.Go(func() { x.watch(in, ended) })
 		}
+	}
+}
+
+// next returns the next message; nil: the subscription has ended, or should have.
+func (x *source) next(messages <-chan *message.Message, late <-chan struct{}) *message.Message {
+	select {
+	case m := <-messages:
+		return m
+	case <-late:
+		x.c.tell(fmt.Errorf("watermillbridge: %s: group %q: the subscription to %q has not ended after %v: it is left alone",
+			x.c.ch.ps.Guarantees.Channel, x.c.sub.Group, x.topic, endTime))
+		return nil
 	}
 }
 
