@@ -324,6 +324,7 @@ func (c *consumer) expire(in *incoming) {
 		c.tell(fmt.Errorf("watermillbridge: %s: group %q: a message of %q was in hand for %v, and comes again: %w",
 			c.ch.ps.Guarantees.Channel, c.sub.Group, in.from.topic, c.ch.ps.Guarantees.MaxHold, event.ErrLeaseLost))
 		in.from.restart()
+		in.giveBack() // the subscription may wait for an answer before it ends
 	}
 }
 

@@ -115,7 +115,8 @@ func (x *source) receive() {
 }
 
 // watch waits until a message has left the hand, or the subscription that could
-// acknowledge it has ended.
+// acknowledge it has ended. What is lost is given back too: some subscriptions end when
+// they have an answer.
 func (x *source) watch(in *incoming, ended <-chan struct{}) {
 	defer func() { <-x.slots }()
 	select {
@@ -124,5 +125,7 @@ func (x *source) watch(in *incoming, ended <-chan struct{}) {
 	case <-ended:
 	case <-in.m.Context().Done():
 	}
-	x.c.lose(in)
+	if x.c.lose(in) {
+		in.giveBack()
+	}
 }
