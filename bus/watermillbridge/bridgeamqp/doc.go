@@ -1,0 +1,2 @@
+// Package bridgeamqp makes channels on RabbitMQ of watermill-amqp.
+package bridgeamqp
