@@ -3,7 +3,6 @@ package bridgeamqp
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -22,9 +21,6 @@ type publisher struct {
 	link   *link
 	idle   chan *confirmed // as many as publish at once
 	closed chan struct{}
-
-	mu       sync.Mutex
-	declared map[string]bool // exchanges
 }
 
 // confirmed is a channel in confirm mode.
@@ -41,10 +37,7 @@ const (
 )
 
 func newPublisher(l *link) *publisher {
-	return &publisher{
-		link: l, idle: make(chan *confirmed, mostIdle), closed: make(chan struct{}),
-		declared: make(map[string]bool),
-	}
+	return &publisher{link: l, idle: make(chan *confirmed, mostIdle), closed: make(chan struct{})}
 }
 
 // Publish implements [message.Publisher]. The order of two messages is that of their
@@ -67,9 +60,8 @@ func (p *publisher) publish(topic string, m *message.Message) error {
 	if err != nil {
 		return err
 	}
-	if err := p.send(ch, topic, out); err != nil {
-		p.forget(topic) // somebody may have removed it
-		_ = ch.Close()  // it may be closed already
+	if err := ch.send(topic, out); err != nil {
+		_ = ch.Close() // it may be closed already
 		return err
 	}
 	select {
@@ -80,12 +72,10 @@ func (p *publisher) publish(topic string, m *message.Message) error {
 	return nil
 }
 
-// send publishes on a channel and waits for the broker. After an error the channel is of
-// no use.
-func (p *publisher) send(ch *confirmed, topic string, out amqp091.Publishing) error {
-	if err := p.declare(ch.Channel, topic); err != nil {
-		return err
-	}
+// send publishes to the exchange of a topic and waits for the broker. After an error the
+// channel is of no use. An exchange that somebody has removed is not made again: no queue
+// would be bound to it, and the broker would confirm and drop all.
+func (ch *confirmed) send(topic string, out amqp091.Publishing) error {
 	confirm, err := ch.PublishWithDeferredConfirm(topic, "", false, false, out)
 	if err != nil {
 		return err
@@ -147,29 +137,6 @@ func (p *publisher) open() (*confirmed, error) {
 		return nil, fmt.Errorf("ask for confirms: %w", err)
 	}
 	return c, nil
-}
-
-// declare makes the exchange of a topic, the first time.
-func (p *publisher) declare(ch *amqp091.Channel, topic string) error {
-	p.mu.Lock()
-	done := p.declared[topic]
-	p.mu.Unlock()
-	if done {
-		return nil
-	}
-	if err := declare(ch, topic); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.declared[topic] = true
-	return nil
-}
-
-func (p *publisher) forget(topic string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.declared, topic)
 }
 
 // Close implements [message.Publisher]. It is called once.
