@@ -138,6 +138,25 @@ func TestRemovedQueue(t *testing.T) {
 	}
 }
 
+// Who has a message in hand is told when the broker takes the queue away, as some do from
+// a consumer that has been at it for too long.
+func TestCancelledConsumer(t *testing.T) {
+	topic, group := names()
+	ch := closed(t, open(t, bridgeamqp.Config{URI: uri(t)}, newTraces(t)))
+	c := join(t, ch, event.Subscription{Group: group, Topics: []string{topic}})
+	produce(t, ch, topic, "x")
+	ctx, ok := c.Begin(next(t, c).Token)
+	require.True(t, ok)
+	_, err := broker(t).QueueDelete(topic+"_"+group, false, false, false)
+	require.NoError(t, err)
+	select {
+	case <-ctx.Done():
+	case <-patient(t).Done():
+		require.Fail(t, "it wasn't told")
+	}
+	require.ErrorIs(t, context.Cause(ctx), event.ErrLeaseLost)
+}
+
 // A message of somebody else comes, whatever headers it has.
 func TestForeignMessage(t *testing.T) {
 	topic, group := names()
@@ -209,16 +228,36 @@ func TestMaxHold(t *testing.T) {
 	}
 }
 
-// Nothing that was acknowledged comes again after Close: the library forgets an Ack that
-// comes together with its end.
+// Events travel encrypted, and not to a broker that nobody vouches for.
+func TestEncrypted(t *testing.T) {
+	at, trust := encrypted(t)
+	topic, group := names()
+	ch := closed(t, open(t, bridgeamqp.Config{URI: at, TLS: trust}, newTraces(t)))
+	c := join(t, ch, event.Subscription{Group: group, Topics: []string{topic}})
+	produce(t, ch, topic, "x")
+	ack(t, c, next(t, c))
+	stranger, err := bridgeamqp.New(bridgeamqp.Config{URI: at})
+	require.NoError(t, err)
+	closed(t, stranger)
+	_, err = stranger.Producer(t.Context(), topic)
+	require.ErrorContains(t, err, "certificate")
+	_, err = stranger.Consumer(t.Context(), event.Subscription{Group: group, Topics: []string{topic}})
+	require.ErrorContains(t, err, "certificate")
+}
+
+// Nothing that was acknowledged comes again after Close, and an orderly end is no error:
+// the library forgets an Ack that comes together with its end.
 func TestCloseAfterAck(t *testing.T) {
 	topic, group := names()
 	ch := closed(t, open(t, bridgeamqp.Config{URI: uri(t), Subscriptions: 4}, newTraces(t)))
 	for i := range 5 {
-		c := join(t, ch, event.Subscription{Group: group, Topics: []string{topic}})
-		produce(t, ch, topic, fmt.Sprint("a", i), fmt.Sprint("b", i), fmt.Sprint("c", i))
+		c := join(t, ch, event.Subscription{Group: group, Topics: []string{topic}, OnError: func(err error) { t.Error(err) }})
+		now := []string{fmt.Sprint("a", i), fmt.Sprint("b", i), fmt.Sprint("c", i)}
+		produce(t, ch, topic, now...)
 		for range 3 {
-			ack(t, c, next(t, c))
+			d := next(t, c)
+			require.Contains(t, now, d.Event.Type())
+			ack(t, c, d)
 		}
 		require.NoError(t, c.Close(patient(t)))
 		require.Zero(t, waiting(t, topic+"_"+group))

@@ -120,6 +120,31 @@ func TestLostConnection(t *testing.T) {
 	silent(t, lost)
 }
 
+// A member whose machine vanishes is noticed within a lease. It notices itself before
+// that, so that no message is in two hands.
+func TestVanishedMachine(t *testing.T) {
+	at, p := through(t)
+	x := newTraces(t)
+	topic, group := names()
+	near := closed(t, open(t, bridgeamqp.Config{URI: uri(t)}, x))
+	ps, err := bridgeamqp.PubSub(bridgeamqp.Config{URI: at + "?heartbeat=1", Subscriptions: 1})
+	require.NoError(t, err)
+	require.Equal(t, 3*time.Second, ps.Guarantees.Lease)
+	far := openOf(t, ps, x)
+	vanishes := join(t, far, event.Subscription{Group: group, Topics: []string{topic}})
+	produce(t, near, topic, "x")
+	ctx, ok := vanishes.Begin(next(t, vanishes).Token)
+	require.True(t, ok)
+	other := join(t, near, event.Subscription{Group: group, Topics: []string{topic}})
+	p.freeze(t)
+	began := time.Now()
+	d := next(t, other)
+	require.Less(t, time.Since(began), ps.Guarantees.Lease+time.Second)
+	require.Greater(t, time.Since(began), time.Second)
+	require.ErrorIs(t, context.Cause(ctx), event.ErrLeaseLost, "it had to know before the other")
+	ack(t, other, d)
+}
+
 // notes is ids that were seen.
 type notes struct {
 	mu  sync.Mutex

@@ -2,8 +2,11 @@ package bridgeamqp_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"sync"
 	"testing"
@@ -18,6 +21,7 @@ type proxy struct {
 
 	mu       sync.Mutex
 	away     bool
+	ice      chan struct{} // nothing passes until it is closed; nil: all does
 	conns    map[net.Conn]bool
 	accepted int
 	opened   int // channels of AMQP
@@ -32,9 +36,28 @@ func through(tb testing.TB) (string, *proxy) {
 	p.listener, err = new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(tb, err)
 	tb.Cleanup(func() { _ = p.listener.Close(); p.part() })
-	go p.serve()
 	u.Host = p.listener.Addr().String()
+	go p.serve()
 	return u.String(), p
+}
+
+// encrypted returns the URI of the broker behind a proxy that speaks TLS, and whom to
+// trust for it.
+func encrypted(tb testing.TB) (string, *tls.Config) {
+	tb.Helper()
+	at, p := through(tb)
+	server := httptest.NewTLSServer(nil) // it has a certificate
+	server.Close()
+	outer, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(tb, err)
+	front := &proxy{to: p.listener.Addr().String(), conns: make(map[net.Conn]bool)}
+	front.listener = tls.NewListener(outer, &tls.Config{Certificates: server.TLS.Certificates}) //nolint:gosec // for a test
+	tb.Cleanup(func() { _ = front.listener.Close(); front.part() })
+	go front.serve()
+	u, err := url.Parse(at)
+	require.NoError(tb, err)
+	u.Scheme, u.Host = "amqps", outer.Addr().String()
+	return u.String(), server.Client().Transport.(*http.Transport).TLSClientConfig
 }
 
 func (p *proxy) serve() {
@@ -85,10 +108,14 @@ func (p *proxy) pass(to, from net.Conn, upward bool) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
+		p.mu.Lock()
+		ice := p.ice
 		if upward {
-			p.mu.Lock()
 			p.opened += bytes.Count(buf[:n], channelOpen)
-			p.mu.Unlock()
+		}
+		p.mu.Unlock()
+		if ice != nil {
+			<-ice
 		}
 		if _, werr := to.Write(buf[:n]); err != nil || werr != nil {
 			return
@@ -113,6 +140,16 @@ func (p *proxy) part() {
 	for c := range p.conns {
 		_ = c.Close()
 	}
+}
+
+// freeze lets nothing pass any more, not even the end of a connection.
+func (p *proxy) freeze(tb testing.TB) {
+	tb.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ice := make(chan struct{})
+	p.ice = ice
+	tb.Cleanup(func() { close(ice) })
 }
 
 // cut cuts all connections.

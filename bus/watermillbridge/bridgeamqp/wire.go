@@ -88,7 +88,8 @@ func text(value any) string {
 }
 
 // reader reads the deliveries of a subscription, one after the other, and ends it when
-// their channel of AMQP is closed: the library doesn't notice while a message is handled.
+// their channel of AMQP is closed or the broker cancels its consumer: the library doesn't
+// notice while a message is handled.
 type reader struct {
 	ctx context.Context
 	end context.CancelFunc
@@ -112,9 +113,12 @@ func (r *reader) Unmarshal(d amqp091.Delivery) (*message.Message, error) {
 	}
 	if ch != r.of {
 		r.of = ch
-		closed := ch.NotifyClose(make(chan *amqp091.Error, 1))
+		closed, cancelled := ch.NotifyClose(make(chan *amqp091.Error, 1)), ch.NotifyCancel(make(chan string, 1))
 		go func() {
-			<-closed
+			select {
+			case <-closed:
+			case <-cancelled:
+			}
 			r.end()
 		}()
 	}
