@@ -51,46 +51,68 @@ func (p *publisher) Publish(topic string, ms ...*message.Message) error {
 	return nil
 }
 
+// publish publishes a message, and again when the connection was lost before it was
+// confirmed: then the broker may have it twice.
 func (p *publisher) publish(topic string, m *message.Message) error {
 	out, err := marshal(m)
 	if err != nil {
 		return err
 	}
-	ch, err := p.take()
-	if err != nil {
-		return err
-	}
-	if err := ch.send(topic, out); err != nil {
+	for began := time.Now(); ; {
+		ch, err := p.take()
+		if err != nil {
+			return err
+		}
+		err = ch.send(topic, out)
+		if err == nil {
+			p.put(ch)
+			return nil
+		}
 		_ = ch.Close() // it may be closed already
-		return err
+		if !lost(err) || time.Since(began) > patience {
+			return err
+		}
 	}
-	select {
-	case p.idle <- ch:
-	default:
-		_ = ch.Close() // it is one too many
-	}
-	return nil
 }
+
+var errRefused = errors.New("the broker refused the message")
 
 // send publishes to the exchange of a topic and waits for the broker. After an error the
 // channel is of no use. An exchange that somebody has removed is not made again: no queue
 // would be bound to it, and the broker would confirm and drop all.
 func (ch *confirmed) send(topic string, out amqp091.Publishing) error {
 	confirm, err := ch.PublishWithDeferredConfirm(topic, "", false, false, out)
-	if err != nil {
+	if err != nil || confirm.Wait() {
 		return err
-	}
-	if confirm.Wait() {
-		return nil
 	}
 	select {
 	case err := <-ch.ended:
-		if err != nil {
-			return fmt.Errorf("the channel was closed before the message was confirmed: %w", err)
+		if err == nil {
+			err = amqp091.ErrClosed
 		}
+		return fmt.Errorf("the channel was closed before the message was confirmed: %w", err)
 	default:
+		return errRefused
 	}
-	return errors.New("the broker refused the message, or went away before it confirmed it")
+}
+
+// lost reports whether the connection is what failed, and not the message: the broker
+// didn't say so, or said that it stops.
+func lost(err error) bool {
+	var said *amqp091.Error
+	if errors.As(err, &said) {
+		return !said.Server || said.Code == amqp091.ConnectionForced
+	}
+	return !errors.Is(err, errRefused)
+}
+
+// put lets others use a channel.
+func (p *publisher) put(ch *confirmed) {
+	select {
+	case p.idle <- ch:
+	default:
+		_ = ch.Close() // it is one too many
+	}
 }
 
 // reuse returns an idle channel; nil: there is none.
