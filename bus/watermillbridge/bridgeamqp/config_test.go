@@ -23,7 +23,7 @@ func TestMistakes(t *testing.T) {
 		"overtaking":    {bridgeamqp.Config{URI: at, Subscriptions: 2, Ordered: true}, []string{"overtake"}},
 		"not encrypted": {bridgeamqp.Config{URI: at, TLS: new(tls.Config)}, []string{"nothing would be encrypted"}},
 		"old TLS": {bridgeamqp.Config{URI: "amqps://h/", TLS: &tls.Config{
-			MinVersion: tls.VersionTLS10, //nolint:gosec // that is the mistake
+			MinVersion: tls.VersionTLS10,
 		}}, []string{"TLS 1.0"}},
 		"no heartbeat": {bridgeamqp.Config{URI: at + "?heartbeat=0"}, []string{"heartbeat"}},
 	} {

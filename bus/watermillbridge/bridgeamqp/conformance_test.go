@@ -30,6 +30,7 @@ func TestConformanceQuorum(t *testing.T) {
 // once.
 func conforms(t *testing.T, cfg bridgeamqp.Config, members int, g event.Guarantees) {
 	t.Helper()
+	t.Parallel()
 	cfg.URI = uri(t)
 	g.Channel, g.Durable, g.MaxBytes, g.Lease, g.MaxHold = "rabbitmq", true, 16<<20-16<<10, 30*time.Second, 30*time.Minute
 	x := newTraces(t)
@@ -70,6 +71,6 @@ func conforms(t *testing.T, cfg bridgeamqp.Config, members int, g event.Guarante
 				Headers: amqp091.Table{"content-type": "application/cloudevents+json"}, MessageId: "raw", Body: raw,
 			}))
 		},
-		Parallel: true, Patience: 20 * time.Second, Silence: 300 * time.Millisecond, Events: 1000,
+		Parallel: true, Patience: time.Minute, Silence: 300 * time.Millisecond, Events: 1000,
 	})
 }

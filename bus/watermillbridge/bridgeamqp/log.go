@@ -19,7 +19,7 @@ type orderly struct {
 // order is a line that says nothing.
 func (o *orderly) order() {
 	o.turn.Lock()
-	defer o.turn.Unlock()
+	o.turn.Unlock() //nolint:gocritic,staticcheck // it is the lock alone that counts
 }
 
 // Error passes an error on. The library wraps a nil pointer when a connection was closed

@@ -51,7 +51,7 @@ func encrypted(tb testing.TB) (string, *tls.Config) {
 	outer, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(tb, err)
 	front := &proxy{to: p.listener.Addr().String(), conns: make(map[net.Conn]bool)}
-	front.listener = tls.NewListener(outer, &tls.Config{Certificates: server.TLS.Certificates}) //nolint:gosec // for a test
+	front.listener = tls.NewListener(outer, &tls.Config{Certificates: server.TLS.Certificates})
 	tb.Cleanup(func() { _ = front.listener.Close(); front.part() })
 	go front.serve()
 	u, err := url.Parse(at)
@@ -74,7 +74,7 @@ func (p *proxy) serve() {
 }
 
 func (p *proxy) join(client net.Conn) {
-	server, err := new(net.Dialer).Dial("tcp", p.to) //nolint:noctx // it ends with the client
+	server, err := new(net.Dialer).Dial("tcp", p.to)
 	if err != nil {
 		_ = client.Close()
 		return

@@ -99,8 +99,7 @@ func (ch *confirmed) send(topic string, out amqp091.Publishing) error {
 // lost reports whether the connection is what failed, and not the message: the broker
 // didn't say so, or said that it stops.
 func lost(err error) bool {
-	var said *amqp091.Error
-	if errors.As(err, &said) {
+	if said, ok := errors.AsType[*amqp091.Error](err); ok {
 		return !said.Server || said.Code == amqp091.ConnectionForced
 	}
 	return !errors.Is(err, errRefused)

@@ -61,7 +61,7 @@ func (s *subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		s.running.Done()
 		return nil, err
 	}
-	unlink := context.AfterFunc(s.life, end)
+	unlink := context.AfterFunc(s.life, end) //nolint:contextcheck // it has two lives
 	// The library lets a message that nobody has answered outlive the context. Its Close
 	// gives it back; without the end of the context it would wait for a broker that is
 	// away.

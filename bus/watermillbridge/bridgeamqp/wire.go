@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -43,7 +44,7 @@ func marshal(m *message.Message) (amqp091.Publishing, error) {
 			return amqp091.Publishing{}, fmt.Errorf("metadata: %w", err)
 		}
 		out.Headers = amqp091.Table{spilt: strconv.Itoa(len(text))}
-		out.Body = append(text, m.Payload...)
+		out.Body = slices.Concat(text, m.Payload)
 	}
 	out.Headers[uuidHeader] = m.UUID
 	return out, nil
@@ -116,7 +117,7 @@ func (r *reader) Unmarshal(d amqp091.Delivery) (*message.Message, error) {
 		closed, cancelled := ch.NotifyClose(make(chan *amqp091.Error, 1)), ch.NotifyCancel(make(chan string, 1))
 		go func() {
 			select {
-			case <-closed:
+			case <-closed: //nolint:errcheck // whatever the reason is
 			case <-cancelled:
 			}
 			r.end()
