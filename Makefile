@@ -7,13 +7,16 @@ LINT     := golangci-lint
 FUZZTIME ?= 20000x
 BENCH    ?= .
 # Servers that make test starts if it can, and stops if it started them.
-SERVICES ?= kafka
+SERVICES ?= kafka rabbitmq redis nats ministack
 TESTSUM  := go run -C tools ./testsum $(filter -v,$(TESTFLAGS))
 # Tests on fakes of brokers in virtual time need a client library whose locks
 # a synctest bubble can see through. A build tag gives it these, and only to them. The
 # race detector has its share on real brokers: here it takes ten times as long.
 BUBBLES  := -tags synctests -run Bubble
 BUBBLED  := $(if $(wildcard bus/kafka),./bus/kafka/...)
+# Packages that are tested when all others have been: they keep many servers busy, and
+# some of the others measure out what a broker does in a second.
+ALONE    := watermillbridge
 # How many bad days the channel in memory has in make test.
 SEEDS    ?= 1000
 SEEDTESTS := ^(TestFaults|TestSeedReplaysTheRun)$$
@@ -21,9 +24,13 @@ SEEDTESTS := ^(TestFaults|TestSeedReplaysTheRun)$$
 SHELL       := bash
 .SHELLFLAGS := -o pipefail -c
 
-.PHONY: all test counted bubbles seeds vet lint fmt fmt-check tidy tidy-check bench fuzz
+.PHONY: all servers test counted bubbles seeds vet lint fmt fmt-check tidy tidy-check bench fuzz
 
 all: fmt-check tidy-check lint test
+
+# Puts the servers in place, which make test does too where it can.
+servers:
+	@for s in $(SERVICES); do test/services/$${s%%=*} install || exit; done
 
 # TESTFLAGS go to go test as well: make test TESTFLAGS='-run Order'
 test: vet
@@ -31,7 +38,10 @@ test: vet
 
 # What make test runs once the servers are there.
 counted:
-	@{ for m in $(TESTED); do (cd $$m && go test -json -race -shuffle=on $(TESTFLAGS) ./...) || exit; done; \
+	@{ for m in $(TESTED); do \
+		(cd $$m && go test -json -race -shuffle=on $(TESTFLAGS) $$(go list ./... | grep -v /$(ALONE))) || exit; \
+	done; \
+	go test -json -race -shuffle=on $(TESTFLAGS) ./bus/$(ALONE)/... || exit; \
 	$(if $(findstring -run,$(TESTFLAGS)),,$(MAKE) --no-print-directory bubbles seeds TESTFLAGS='-json $(TESTFLAGS)';) \
 	} | $(TESTSUM)
 

@@ -14,7 +14,7 @@ type Guarantees struct {
 	MaxRetry          time.Duration // longest delay of a Retry; 0: none, negative: any
 	RedeliveryHorizon time.Duration // how long after its acceptance an event can come again; 0: unknown
 	Lease             time.Duration // after which a vanished member's deliveries go to others; 0: unknown
-	MaxHold           time.Duration // how long a delivery can be in hand, waits included, before it comes again; 0: as long as its member lives
+	MaxHold           time.Duration // how long a delivery can be in hand, waits included, until it comes again; 0: any time
 	InHand            int           // deliveries that a member can have in hand at once, whatever their keys; 0: as many as it wants
 	CountsAttempts    bool          // Delivery.Attempt is counted by the channel
 	CountsGiveBacks   bool          // ... and includes deliveries that were given back

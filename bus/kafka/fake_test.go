@@ -77,8 +77,10 @@ func numbers(from, n int) []event.Event {
 // record returns an event as another client may write it.
 func record(topic string, partition int32, id string) *kgo.Record {
 	return &kgo.Record{Topic: topic, Partition: partition, Headers: []kgo.RecordHeader{
-		{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_id", Value: []byte(id)},
-		{Key: "ce_source", Value: []byte("/test")}, {Key: "ce_type", Value: []byte("numbered")},
+		{Key: "ce_specversion", Value: []byte("1.0")},
+		{Key: "ce_id", Value: []byte(id)},
+		{Key: "ce_source", Value: []byte("/test")},
+		{Key: "ce_type", Value: []byte("numbered")},
 	}}
 }
 

@@ -103,7 +103,7 @@ func (ch *Channel) ensureGroup(ctx context.Context, s message.Subscriber, group,
 	if ch.ps.EnsureGroup != nil {
 		err = ch.ps.EnsureGroup(ctx, group, topic, from)
 	} else if init, ok := s.(message.SubscribeInitializer); ok {
-		err = init.SubscribeInitialize(topic)
+		err = within(ctx, "initialize the subscription", func() error { return init.SubscribeInitialize(topic) })
 	}
 	if err != nil {
 		return fmt.Errorf("watermillbridge: %s: group %q on topic %q: %w", ch.ps.Guarantees.Channel, group, topic, err)
@@ -143,15 +143,20 @@ func (ch *Channel) Close(ctx context.Context) error {
 	}
 	ch.mu.Unlock()
 	close(ch.closed)
-	var errs []error
-	for _, c := range open {
-		errs = append(errs, c.Close(ctx))
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	errs := make([]error, len(open), len(open)+2)
+	var closing sync.WaitGroup
+	for i, c := range open {
+		closing.Go(func() { errs[i] = c.close(ended, ctx) })
 	}
+	closing.Wait()
 	for range cap(ch.sends) {
 		select {
 		case ch.sends <- struct{}{}:
 		case <-ctx.Done():
-			errs = append(errs, fmt.Errorf("watermillbridge: %s: messages are still being published: %w", ch.ps.Guarantees.Channel, ctx.Err()))
+			errs = append(errs, fmt.Errorf("watermillbridge: %s: messages are still being published: %w",
+				ch.ps.Guarantees.Channel, ctx.Err()))
 			return errors.Join(append(errs, ch.end(ctx))...)
 		}
 	}

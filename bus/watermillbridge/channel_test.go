@@ -60,6 +60,7 @@ func TestMaxHoldTakesAway(t *testing.T) {
 		began = time.Now()
 		require.NoError(t, b.Publish(t.Context(), Job{1}))
 		time.Sleep(10 * time.Minute) // virtual
+		synctest.Wait()
 		require.Len(t, runs, 3)
 		for i, least := range []time.Duration{0, time.Minute, 2 * time.Minute} {
 			require.GreaterOrEqual(t, runs[i].at, least)
@@ -108,6 +109,7 @@ func TestPublishWhileTheBrokerIsAway(t *testing.T) {
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.False(t, partly.Failed[1].Maybe, "the first of its key was never answered")
 		}
+		synctest.Wait()
 		require.Equal(t, 64, s.calls)
 		close(s.back)
 		synctest.Wait()
@@ -251,4 +253,87 @@ func (f *flaky) Subscribe(ctx context.Context, topic string) (<-chan *message.Me
 	ctx, cut := context.WithCancel(ctx)
 	f.cuts = append(f.cuts, cut)
 	return f.Subscriber.Subscribe(ctx, topic)
+}
+
+// clinging is a queue whose subscriptions end only when what they handed out is answered,
+// as those of watermill-amqp do.
+type clinging chan *message.Message
+
+func (q clinging) Publish(_ string, ms ...*message.Message) error {
+	for _, m := range ms {
+		q <- m.Copy()
+	}
+	return nil
+}
+
+func (q clinging) Subscribe(ctx context.Context, _ string) (<-chan *message.Message, error) {
+	out := make(chan *message.Message)
+	go func() {
+		defer close(out)
+		for {
+			select {
+			case m := <-q:
+				m.SetContext(ctx)
+				out <- m
+				select {
+				case <-m.Acked():
+				case <-m.Nacked():
+					q <- m.Copy()
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out, nil
+}
+
+func (q clinging) Close() error { return nil }
+
+// What is lost is given back too: else a subscription that waits for an answer would
+// never end, and no other follow it.
+func TestLostIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := make(clinging, 10)
+		ch := bridged(t, func(ps *watermillbridge.PubSub) {
+			ps.Publisher = q
+			ps.Subscriber = func(m watermillbridge.Member) (message.Subscriber, error) {
+				if m.Group == "shop.g" {
+					return q, nil
+				}
+				return make(clinging), nil
+			}
+			ps.Guarantees.MaxHold = time.Minute
+		})
+		c, err := ch.Consumer(t.Context(), event.Subscription{Group: "shop.g", Topics: []string{"orders"}})
+		require.NoError(t, err)
+		p, err := ch.Producer(t.Context(), "orders")
+		require.NoError(t, err)
+		require.NoError(t, p.Produce(t.Context(), event.New("/t", "held", nil)))
+		buf := make([]event.Delivery, 1)
+		for range 3 {
+			_, err = c.Receive(t.Context(), buf)
+			require.NoError(t, err)
+			require.Equal(t, "held", buf[0].Event.Type())
+			ctx, ok := c.Begin(buf[0].Token)
+			require.True(t, ok)
+			<-ctx.Done()
+			require.ErrorIs(t, context.Cause(ctx), event.ErrLeaseLost)
+		}
+		require.NoError(t, c.Close(t.Context()))
+		require.NoError(t, ch.Close(t.Context()))
+	})
+}
+
+// The error of a publish names where to.
+func TestProduceErrorNamesTheTopic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ch := bridged(t, func(ps *watermillbridge.PubSub) { ps.Publisher = failing{ps.Publisher, "bad"} })
+		p, err := ch.Producer(t.Context(), "orders")
+		require.NoError(t, err)
+		err = p.Produce(t.Context(), event.New("/t", "bad", nil))
+		require.ErrorIs(t, err, errRefused)
+		require.ErrorContains(t, err, `watermill: publish to "orders"`)
+		require.NoError(t, ch.Close(t.Context()))
+	})
 }

@@ -21,17 +21,22 @@ const (
 
 // Close implements [event.Consumer].
 func (c *consumer) Close(ctx context.Context) error {
+	return c.close(ctx, context.WithoutCancel(ctx))
+}
+
+// close waits for what runs until ctx ends, and for the subscribers until end does.
+func (c *consumer) close(ctx, end context.Context) error {
 	if !c.stop() {
 		return nil
 	}
 	c.until(ctx, c.isIdle)
 	c.cancel()
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.sub.CancelGrace)
+	grace, cancel := context.WithTimeout(end, c.sub.CancelGrace)
 	c.until(grace, c.isIdle)
 	cancel()
 	c.giveBackAll()
-	c.flush()
-	return c.drop(ctx)
+	c.flush() //nolint:contextcheck // it takes its time, whatever ctx says
+	return c.drop(end)
 }
 
 // stop lets nothing more be received, and gives back what was not begun. It reports
@@ -116,7 +121,7 @@ func (c *consumer) drop(ctx context.Context) error {
 		x.stop()
 	}
 	c.end()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
+	ctx, cancel := context.WithTimeout(ctx, endTime)
 	defer cancel()
 	errs := make([]error, 0, len(c.subscribers)+1)
 	for _, s := range c.subscribers {

@@ -2,6 +2,7 @@ package watermillbridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -75,15 +76,17 @@ func (ch *Channel) Consumer(ctx context.Context, s event.Subscription) (event.Co
 		ch: ch, sub: s, id: consumers.Add(1),
 		changed: make(chan struct{}), arrived: make(chan struct{}, 1), hand: make(map[uint64]*incoming),
 	}
-	c.life, c.end = context.WithCancel(context.WithoutCancel(ctx))
-	if err := ch.register(c); err != nil {
-		return nil, err
+	if ch.over() {
+		return nil, event.ErrClosed
 	}
-	if err := c.begin(ctx); err != nil {
-		c.drop(ctx)
-		return nil, err
+	c.life, c.end = context.WithCancel(ctx)
+	err := c.begin(ctx)
+	if err == nil {
+		err = ch.register(c) // a Close from now on finds all of it
 	}
-	context.AfterFunc(ctx, c.end)
+	if err != nil {
+		return nil, errors.Join(err, c.drop(context.WithoutCancel(ctx)))
+	}
 	return c, nil
 }
 
@@ -103,13 +106,13 @@ func (c *consumer) begin(ctx context.Context) error {
 		}
 	}
 	for _, topic := range c.sub.Topics {
-		if err := c.subscribe(main, topic, topic, false); err != nil {
+		if err := c.subscribe(main, topic, topic, false); err != nil { //nolint:contextcheck // it has that of the consumer's life
 			return err
 		}
 		if c.sub.Ephemeral {
 			continue
 		}
-		if err := c.subscribe(main, redriveTopic(topic, c.sub.Group), topic, true); err != nil {
+		if err := c.subscribe(main, redriveTopic(topic, c.sub.Group), topic, true); err != nil { //nolint:contextcheck // as above
 			return err
 		}
 	}
@@ -143,7 +146,8 @@ func (c *consumer) subscriber() (message.Subscriber, error) {
 
 func (c *consumer) private() (message.Subscriber, error) {
 	if c.ch.ps.Private == nil {
-		return nil, fmt.Errorf("watermillbridge: group %q: ephemeral: %w (%s)", c.sub.Group, event.ErrNotSupported, c.ch.ps.Guarantees.Channel)
+		return nil, fmt.Errorf("watermillbridge: group %q: ephemeral: %w (%s)",
+			c.sub.Group, event.ErrNotSupported, c.ch.ps.Guarantees.Channel)
 	}
 	return c.newSubscriber(c.ch.ps.Private, "")
 }
@@ -331,6 +335,7 @@ func (c *consumer) expire(in *incoming) {
 		c.tell(fmt.Errorf("watermillbridge: %s: group %q: a message of %q was in hand for %v, and comes again: %w",
 			c.ch.ps.Guarantees.Channel, c.sub.Group, in.from.topic, c.ch.ps.Guarantees.MaxHold, event.ErrLeaseLost))
 		in.from.restart()
+		in.giveBack() // the subscription may wait for an answer before it ends
 	}
 }
 

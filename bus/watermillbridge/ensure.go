@@ -68,6 +68,8 @@ func (ch *Channel) publish(ctx context.Context, topic string, m *message.Message
 	case ch.sends <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-ch.closed:
+		return event.ErrClosed
 	}
 	done := make(chan error, 1)
 	go func() {

@@ -39,7 +39,9 @@ type PubSub struct {
 	// Close ends what belongs to the pub/sub besides, after the publisher; may be nil.
 	Close func() error
 
-	// Guarantees is what the pub/sub promises. Channel, its name, is required. Those that
+	// Guarantees is what the pub/sub promises. MaxBytes is to leave room for what is known
+	// of a dead letter, some 8 KiB, and MaxHold to be a little less than the time after
+	// which the broker gives a message to others. Channel, its name, is required. Those that
 	// no pub/sub can keep through Watermill's interfaces are refused: delays, give-backs,
 	// counted attempts, kept failures, parked keys and positions. InHand is the bridge's.
 	Guarantees event.Guarantees
@@ -68,23 +70,32 @@ type Member struct {
 
 func (p *PubSub) check() error {
 	var errs []error
-	bad := func(wrong bool, format string, args ...any) {
-		if wrong {
-			errs = append(errs, fmt.Errorf(format, args...))
+	g := p.Guarantees
+	for _, x := range []struct {
+		wrong bool
+		what  string
+	}{
+		{p.Publisher == nil, "Publisher is nil"},
+		{p.Subscriber == nil, "Subscriber is nil"},
+		{p.Subscriptions < 0, "Subscriptions is negative"},
+		{p.Unacked < 0, "Unacked is negative"},
+		{g.Channel == "", "Guarantees.Channel, the name, is empty"},
+		{g.MaxDelay != 0 || g.MaxRetry != 0, "Guarantees: Watermill knows no delays: MaxDelay and MaxRetry must be 0"},
+		{g.GivesBack || g.CountsGiveBacks, "Guarantees: Watermill gives no single message back: " +
+			"GivesBack and CountsGiveBacks must be false"},
+		{g.CountsAttempts || g.KeepsFailures || g.RedriveLimit != 0, "Guarantees: Watermill doesn't tell attempts: " +
+			"CountsAttempts, KeepsFailures and RedriveLimit must be zero"},
+		{g.Parks || g.Positions, "Guarantees: Watermill can't park keys and knows no positions: Parks and Positions must be false"},
+		{
+			g.MaxBytes < 0 || g.Lease < 0 || g.MaxHold < 0 || g.RedeliveryHorizon < 0 || g.DedupWindow < 0,
+			"Guarantees: MaxBytes, Lease, MaxHold, RedeliveryHorizon or DedupWindow is negative",
+		},
+		{g.Linger != 0 || g.InHand != 0, "Guarantees: Linger must be 0, and InHand is the bridge's to say"},
+	} {
+		if x.wrong {
+			errs = append(errs, errors.New(x.what))
 		}
 	}
-	g := p.Guarantees
-	bad(p.Publisher == nil, "Publisher is nil")
-	bad(p.Subscriber == nil, "Subscriber is nil")
-	bad(p.Subscriptions < 0, "Subscriptions is negative")
-	bad(p.Unacked < 0, "Unacked is negative")
-	bad(g.Channel == "", "Guarantees.Channel, the name, is empty")
-	bad(g.MaxDelay != 0 || g.MaxRetry != 0, "Guarantees: Watermill knows no delays: MaxDelay and MaxRetry must be 0")
-	bad(g.GivesBack || g.CountsGiveBacks, "Guarantees: Watermill can't give single messages back: GivesBack and CountsGiveBacks must be false")
-	bad(g.CountsAttempts || g.KeepsFailures || g.RedriveLimit != 0, "Guarantees: Watermill doesn't tell attempts: CountsAttempts, KeepsFailures and RedriveLimit must be zero")
-	bad(g.Parks || g.Positions, "Guarantees: Watermill can't park keys and knows no positions: Parks and Positions must be false")
-	bad(g.MaxBytes < 0 || g.Lease < 0 || g.MaxHold < 0 || g.RedeliveryHorizon < 0 || g.DedupWindow < 0 || g.Linger != 0 || g.InHand != 0,
-		"Guarantees: MaxBytes, Lease, MaxHold, RedeliveryHorizon or DedupWindow is negative, or Linger or InHand is set")
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("watermillbridge: PubSub: %w", err)
 	}

@@ -21,20 +21,27 @@ type source struct {
 	mu       sync.Mutex
 	messages <-chan *message.Message
 	cancel   context.CancelFunc
+	late     chan struct{} // closed when the subscription should have ended
 	stopped  bool
 }
 
 // open subscribes.
 func (x *source) open() error {
 	ctx, cancel := context.WithCancel(x.c.life)
-	messages, err := x.s.Subscribe(ctx, x.topic)
+	var messages <-chan *message.Message
+	err := within(ctx, "wait for the subscription", func() (err error) {
+		messages, err = x.s.Subscribe(ctx, x.topic)
+		return err
+	})
 	if err != nil {
 		cancel()
 		return err
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.messages, x.cancel = messages, cancel
+	late := make(chan struct{})
+	context.AfterFunc(ctx, func() { time.AfterFunc(endTime, func() { close(late) }) })
+	x.messages, x.cancel, x.late = messages, cancel, late
 	if x.stopped {
 		cancel()
 	}
@@ -66,6 +73,7 @@ func (x *source) isStopped() bool {
 func (x *source) run() {
 	for {
 		x.receive()
+		x.restart() // its context is of no more use
 		if x.isStopped() {
 			return
 		}
@@ -86,7 +94,7 @@ func (x *source) run() {
 // receive takes messages in until the subscription ends.
 func (x *source) receive() {
 	x.mu.Lock()
-	messages := x.messages
+	messages, late := x.messages, x.late
 	x.mu.Unlock()
 	var watches sync.WaitGroup
 	defer watches.Wait()
@@ -94,14 +102,14 @@ func (x *source) receive() {
 	defer close(ended)
 	for {
 		x.slots <- struct{}{}
-		m, ok := <-messages
-		if !ok {
+		m := x.next(messages, late)
+		if m == nil {
 			<-x.slots
 			return
 		}
 		in := x.c.arrive(x, m)
 		switch {
-		case in == nil: // it closes: the subscriber may wait for somebody to read
+		case in == nil: // it closes
 			if x.c.ch.ps.Returns {
 				m.Nack()
 			}
@@ -109,6 +117,12 @@ func (x *source) receive() {
 				x.stop()
 			}
 			<-x.slots
+			switch {
+			case cap(x.slots) == 1: // nothing else is in hand, and the last Ack was passed on
+				x.stop()
+			case x.c.ch.ps.Returns: // it would come again at once
+				<-x.c.life.Done()
+			}
 		case cap(x.slots) == 1:
 			x.watch(in, nil)
 		default:
@@ -117,8 +131,21 @@ func (x *source) receive() {
 	}
 }
 
+// next returns the next message; nil: the subscription has ended, or should have.
+func (x *source) next(messages <-chan *message.Message, late <-chan struct{}) *message.Message {
+	select {
+	case m := <-messages:
+		return m
+	case <-late:
+		x.c.tell(fmt.Errorf("watermillbridge: %s: group %q: the subscription to %q has not ended after %v: it is left alone",
+			x.c.ch.ps.Guarantees.Channel, x.c.sub.Group, x.topic, endTime))
+		return nil
+	}
+}
+
 // watch waits until a message has left the hand, or the subscription that could
-// acknowledge it has ended.
+// acknowledge it has ended. What is lost is given back too: some subscriptions end when
+// they have an answer.
 func (x *source) watch(in *incoming, ended <-chan struct{}) {
 	defer func() { <-x.slots }()
 	var lost <-chan struct{}
@@ -133,5 +160,7 @@ func (x *source) watch(in *incoming, ended <-chan struct{}) {
 	case <-ended:
 	case <-in.m.Context().Done():
 	}
-	x.c.lose(in)
+	if x.c.lose(in) {
+		in.giveBack()
+	}
 }

@@ -68,11 +68,11 @@ func roomy() event.Channel { return memory.New(memory.Capacity(1 << 17)) }
 
 func TestSuiteOnMemory(t *testing.T) { runSuite(t, roomy(), false) }
 
-func TestSuiteOnKafka(t *testing.T) { runSuite(t, onKafka(t), true) }
+func TestSuiteOnKafka(t *testing.T) { runSuite(t, onKafka(t), false) }
 
 func TestSuiteOnKafkaUnderStress(t *testing.T) {
 	kafkatest.Long(t)
-	stress(t, onKafka(t), 3, true)
+	stress(t, onKafka(t), 10, true)
 }
 
 func onKafka(t *testing.T) event.Channel {

@@ -1,9 +1,10 @@
 package kafkatest
 
 import (
-	"os"
 	"strings"
 	"testing"
+
+	"github.com/leat-go/leat/internal/servicetest"
 )
 
 // Brokers returns the seeds of the Kafka that all tests share, which the variable
@@ -14,23 +15,9 @@ import (
 // fails.
 func Brokers(t testing.TB) []string {
 	t.Helper()
-	var seeds []string
-	for seed := range strings.SplitSeq(os.Getenv("LEAT_KAFKA"), ",") {
-		if seed = strings.TrimSpace(seed); seed != "" {
-			seeds = append(seeds, seed)
-		}
-	}
-	if len(seeds) == 0 {
-		missing(t, `NO KAFKA: LEAT_KAFKA is not set. Run: eval "$(test/services/up kafka)"`)
+	seeds := strings.Split(servicetest.Addr(t, "kafka"), ",")
+	for i, seed := range seeds {
+		seeds[i] = strings.TrimSpace(seed)
 	}
 	return seeds
-}
-
-// missing ends a test that needs what isn't there.
-func missing(t testing.TB, why string) {
-	t.Helper()
-	if os.Getenv("LEAT_REQUIRE_SERVICES") == "1" {
-		t.Fatal(why + " (LEAT_REQUIRE_SERVICES=1)")
-	}
-	t.Skip(why)
 }

@@ -1,12 +1,12 @@
 package kafkatest
 
 import (
-	"fmt"
 	"io"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/leat-go/leat/internal/servicetest"
 )
 
 // A Cluster is a private Kafka for a test that breaks it. Its brokers count from 1,
@@ -15,8 +15,7 @@ import (
 // can't do what they are to do, so they belong into the test's own goroutine.
 type Cluster struct {
 	t      testing.TB
-	script script
-	vars   map[string]string // what the script exported
+	server *servicetest.Server
 }
 
 // An Option is for NewCluster.
@@ -50,38 +49,19 @@ func NewCluster(t testing.TB, n int, opts ...Option) *Cluster {
 	for _, o := range opts {
 		o(&conf)
 	}
-	path, err := installed()
-	if err != nil {
-		missing(t, fmt.Sprintf("NO KAFKA: %v. Run: test/services/kafka install", err))
-	}
-	args := []string{"start", strconv.Itoa(n)}
+	args := []string{strconv.Itoa(n)}
 	if conf.sasl {
 		args = append(args, "--sasl")
 	}
-	for tries := 5; ; tries-- {
-		s := script{
-			path: path,
-			env: []string{
-				"LEAT_KAFKA_STATE=" + filepath.Join(t.TempDir(), "kafka"),
-				"LEAT_KAFKA_PORT=" + strconv.Itoa(freePorts(t, n)),
-				"LEAT_KAFKA_PROPS=" + strings.Join(conf.props, " "),
-			},
-		}
-		stop := s.guard(t)
-		out, err := s.run(args...)
-		if err == nil {
-			t.Cleanup(stop)
-			return &Cluster{t: t, script: s, vars: exports(out)}
-		}
-		stop()
-		if tries == 1 || !portTaken(err) { // by another program, since we looked
-			t.Fatal(err)
-		}
-	}
+	return &Cluster{t: t, server: servicetest.Start(t, "kafka",
+		servicetest.WithArgs(args...),
+		servicetest.WithEnv("LEAT_KAFKA_PROPS="+strings.Join(conf.props, " ")),
+		servicetest.WithPorts(n, 100, 200),
+	)}
 }
 
 // Brokers returns the brokers' addresses, that of broker 1 first.
-func (c *Cluster) Brokers() []string { return strings.Split(c.vars["LEAT_KAFKA"], ",") }
+func (c *Cluster) Brokers() []string { return strings.Split(c.server.Addr(), ",") }
 
 // Kill ends broker i as a crash does. Its data stay.
 func (c *Cluster) Kill(i int) { c.t.Helper(); c.do("kill-broker", i) }
@@ -98,12 +78,7 @@ func (c *Cluster) Pause(i int) { c.t.Helper(); c.do("pause-broker", i) }
 // Resume ends a Pause.
 func (c *Cluster) Resume(i int) { c.t.Helper(); c.do("resume-broker", i) }
 
-func (c *Cluster) do(command string, i int) {
-	c.t.Helper()
-	if _, err := c.script.run(command, strconv.Itoa(i)); err != nil {
-		c.t.Fatal(err)
-	}
-}
+func (c *Cluster) do(command string, i int) { c.t.Helper(); c.server.Do(command, strconv.Itoa(i)) }
 
 // CLI runs one of Kafka's own tools, which are classes of org.apache.kafka.tools,
 // against the plain listener, and returns what it printed:
@@ -117,5 +92,5 @@ func (c *Cluster) CLI(class string, args ...string) (string, error) {
 //
 //	c.Pipe(strings.NewReader("hello\n"), "ConsoleProducer", "--topic", "orders")
 func (c *Cluster) Pipe(stdin io.Reader, class string, args ...string) (string, error) {
-	return c.script.pipe(stdin, append([]string{"cli", class}, args...)...)
+	return c.server.Pipe(stdin, "cli", append([]string{class}, args...)...)
 }

@@ -21,7 +21,7 @@ func TestCluster(t *testing.T) {
 	t.Run("runs", func(t *testing.T) {
 		c := NewCluster(t, 1, WithSASL(), WithProps("num.partitions=3", "broker.session.timeout.ms=3100"))
 		broker = c.Brokers()[0]
-		_, state, _ = strings.Cut(c.script.env[0], "=")
+		state = stateOf(t, c)
 		if len(c.Brokers()) != 1 || len(c.SASLBrokers()) != 1 {
 			t.Fatal(c.Brokers(), c.SASLBrokers())
 		}
@@ -62,6 +62,20 @@ func TestCluster(t *testing.T) {
 	if _, err := os.Stat(state); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("data are left in %s: %v", state, err)
 	}
+}
+
+// stateOf returns the directory that has the cluster's data.
+func stateOf(t *testing.T, c *Cluster) string {
+	t.Helper()
+	state, err := c.server.Pipe(nil, "state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	state = strings.TrimSpace(state)
+	if _, err := os.Stat(state); err != nil {
+		t.Fatal(err)
+	}
+	return state
 }
 
 func wantCLI(t *testing.T, c *Cluster) {

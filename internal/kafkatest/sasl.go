@@ -8,18 +8,19 @@ type Credentials struct{ User, Password string }
 // SASLBrokers returns the addresses of the listener that WithSASL adds; without it,
 // nil.
 func (c *Cluster) SASLBrokers() []string {
-	if c.vars["LEAT_KAFKA_SASL"] == "" {
+	seeds := c.server.Var("LEAT_KAFKA_SASL")
+	if seeds == "" {
 		return nil
 	}
-	return strings.Split(c.vars["LEAT_KAFKA_SASL"], ",")
+	return strings.Split(seeds, ",")
 }
 
 // Admin returns the user who may do all.
-func (c *Cluster) Admin() Credentials { return credentials(c.vars["LEAT_KAFKA_ADMIN"]) }
+func (c *Cluster) Admin() Credentials { return credentials(c.server.Var("LEAT_KAFKA_ADMIN")) }
 
 // Limited returns the user who may do all with topics, groups and transactional ids
 // that begin with "limited-", and nothing else.
-func (c *Cluster) Limited() Credentials { return credentials(c.vars["LEAT_KAFKA_LIMITED"]) }
+func (c *Cluster) Limited() Credentials { return credentials(c.server.Var("LEAT_KAFKA_LIMITED")) }
 
 func credentials(s string) Credentials {
 	user, password, _ := strings.Cut(s, ":")

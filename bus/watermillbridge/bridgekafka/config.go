@@ -42,7 +42,8 @@ func (c Config) withDefaults() (Config, error) {
 		c.MaxBytes = defaultMaxBytes
 	}
 	if c.MaxBytes <= 2*letterRoom {
-		return c, fmt.Errorf("bridgekafka: Config.MaxBytes is %d: dead letters need room for their cause: at least %d", c.MaxBytes, 2*letterRoom)
+		return c, fmt.Errorf("bridgekafka: Config.MaxBytes is %d: dead letters need room for their cause: at least %d",
+			c.MaxBytes, 2*letterRoom)
 	}
 	if c.SessionTimeout == 0 {
 		c.SessionTimeout = defaultSession
@@ -71,6 +72,7 @@ func (c Config) settings() (*sarama.Config, error) {
 	s.Producer.Return.Successes, s.Producer.Return.Errors = true, true
 	s.Producer.MaxMessageBytes = c.MaxBytes
 	s.Producer.Partitioner = sarama.NewCustomPartitioner(sarama.WithAbsFirst(), sarama.WithCustomHashFunction(newMurmur2))
+	s.Metadata.AllowAutoTopicCreation = false // a topic is made as Config says, or not at all
 	s.Consumer.Return.Errors = true
 	s.Consumer.Offsets.Initial = sarama.OffsetOldest
 	s.Consumer.Offsets.AutoCommit.Interval = commitInterval

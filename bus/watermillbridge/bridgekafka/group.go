@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/IBM/sarama"
 
@@ -13,8 +14,8 @@ import (
 // ensureGroup lets a group begin on a topic, unless it has begun: its place is committed
 // before anybody joins, or events that are published before its first commit would be
 // behind it, or in front of it, by chance.
-func (k *cluster) ensureGroup(_ context.Context, group, topic string, from event.Start) error {
-	begun, err := k.committed(group, topic)
+func (k *cluster) ensureGroup(ctx context.Context, group, topic string, from event.Start) error {
+	begun, err := k.committed(ctx, group, topic)
 	if err != nil {
 		return err
 	}
@@ -23,18 +24,22 @@ func (k *cluster) ensureGroup(_ context.Context, group, topic string, from event
 		if is {
 			continue
 		}
-		if starts[n], err = k.start(topic, n, from); err != nil {
+		err := k.again(ctx, func() (err error) {
+			starts[n], err = k.start(topic, n, from)
+			return err
+		}, func() error { return k.client.RefreshMetadata(topic) })
+		if err != nil {
 			return fmt.Errorf("partition %d: %w", n, err)
 		}
 	}
 	if len(starts) == 0 {
 		return nil
 	}
-	return k.commit(group, topic, starts)
+	return k.commit(ctx, group, topic, starts)
 }
 
 // committed tells of each partition of a topic whether the group has a place there.
-func (k *cluster) committed(group, topic string) (map[int32]bool, error) {
+func (k *cluster) committed(ctx context.Context, group, topic string) (map[int32]bool, error) {
 	partitions, err := k.client.Partitions(topic)
 	if err != nil {
 		return nil, err
@@ -44,7 +49,7 @@ func (k *cluster) committed(group, topic string) (map[int32]bool, error) {
 		ask.AddPartition(topic, n)
 	}
 	out := make(map[int32]bool)
-	err = k.coordinate(group, func(b *sarama.Broker) error {
+	err = k.coordinate(ctx, group, func(b *sarama.Broker) error {
 		answer, err := b.FetchOffset(ask)
 		if err != nil {
 			return err
@@ -82,12 +87,14 @@ func (k *cluster) start(topic string, n int32, from event.Start) (int64, error) 
 }
 
 // commit writes where a group begins.
-func (k *cluster) commit(group, topic string, starts map[int32]int64) error {
-	say := &sarama.OffsetCommitRequest{Version: 2, ConsumerGroup: group, ConsumerGroupGeneration: sarama.GroupGenerationUndefined, RetentionTime: -1}
+func (k *cluster) commit(ctx context.Context, group, topic string, starts map[int32]int64) error {
+	say := &sarama.OffsetCommitRequest{
+		Version: 2, ConsumerGroup: group, ConsumerGroupGeneration: sarama.GroupGenerationUndefined, RetentionTime: -1,
+	}
 	for n, offset := range starts {
 		say.AddBlock(topic, n, offset, sarama.ReceiveTime, "")
 	}
-	return k.coordinate(group, func(b *sarama.Broker) error {
+	return k.coordinate(ctx, group, func(b *sarama.Broker) error {
 		answer, err := b.CommitOffset(say)
 		if err != nil {
 			return err
@@ -106,29 +113,48 @@ func (k *cluster) commit(group, topic string, starts map[int32]int64) error {
 	})
 }
 
-// coordinate asks the coordinator of a group, and the next one when it has moved.
-func (k *cluster) coordinate(group string, ask func(*sarama.Broker) error) error {
-	var err error
-	for range k.settings.Metadata.Retry.Max + 1 {
-		var b *sarama.Broker
-		if b, err = k.client.Coordinator(group); err == nil {
-			if err = ask(b); err == nil {
-				return nil
-			}
-		}
-		if !moved(err) {
+// coordinate asks the coordinator of a group.
+func (k *cluster) coordinate(ctx context.Context, group string, ask func(*sarama.Broker) error) error {
+	return k.again(ctx, func() error {
+		b, err := k.client.Coordinator(group)
+		if err != nil {
 			return err
 		}
-		if err := k.client.RefreshCoordinator(group); err != nil {
-			return err
-		}
-	}
-	return err
+		return ask(b)
+	}, func() error { return k.client.RefreshCoordinator(group) })
 }
 
-func moved(err error) bool {
+const (
+	settleTime  = 15 * time.Second // how long a leader or a coordinator may be on its way
+	settlePause = 100 * time.Millisecond
+)
+
+// again asks until what is asked for has a leader that answers; look finds out who leads.
+func (k *cluster) again(ctx context.Context, ask, look func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for {
+		err := ask()
+		if !moves(err) {
+			return err
+		}
+		pause := time.NewTimer(settlePause)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return err
+		}
+		_ = look() // the next answer tells
+	}
+}
+
+// moves reports whether an error is one of somebody who doesn't lead, or not yet.
+func moves(err error) bool {
 	for _, is := range []error{
-		sarama.ErrNotCoordinatorForConsumer, sarama.ErrConsumerCoordinatorNotAvailable, sarama.ErrOffsetsLoadInProgress, sarama.ErrNotConnected,
+		sarama.ErrNotLeaderForPartition, sarama.ErrLeaderNotAvailable, sarama.ErrUnknownTopicOrPartition,
+		sarama.ErrNotCoordinatorForConsumer, sarama.ErrConsumerCoordinatorNotAvailable, sarama.ErrOffsetsLoadInProgress,
+		sarama.ErrNotConnected, sarama.ErrBrokerNotAvailable,
 	} {
 		if errors.Is(err, is) {
 			return true

@@ -1,7 +1,6 @@
 package bridgekafka
 
 import (
-	"context"
 	"strconv"
 	"sync"
 
@@ -15,13 +14,13 @@ import (
 type sessions struct {
 	mu   sync.Mutex
 	last uint64
-	open map[string]context.Context
+	open map[string]<-chan struct{} // closed when they end
 }
 
 // sessionHeader names the session of a message, to us alone.
 const sessionHeader = "leat_session"
 
-func newSessions() *sessions { return &sessions{open: make(map[string]context.Context)} }
+func newSessions() *sessions { return &sessions{open: make(map[string]<-chan struct{})} }
 
 // lost returns what is closed when the session of a message has ended.
 func (ss *sessions) lost(m *message.Message) <-chan struct{} {
@@ -31,8 +30,8 @@ func (ss *sessions) lost(m *message.Message) <-chan struct{} {
 	}
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	if ctx := ss.open[id]; ctx != nil {
-		return ctx.Done()
+	if end := ss.open[id]; end != nil {
+		return end
 	}
 	ended := make(chan struct{})
 	close(ended)
@@ -66,7 +65,7 @@ type handler struct {
 
 // ConsumeClaim implements [sarama.ConsumerGroupHandler].
 func (h *handler) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.ConsumerGroupClaim) error {
-	id, leave := h.ss.enter(s.Context())
+	id, leave := h.ss.enter(s.Context().Done())
 	defer leave()
 	marked := &claim{ConsumerGroupClaim: c, id: id, messages: make(chan *sarama.ConsumerMessage)}
 	ended := make(chan struct{})
@@ -76,12 +75,12 @@ func (h *handler) ConsumeClaim(s sarama.ConsumerGroupSession, c sarama.ConsumerG
 }
 
 // enter notes a session.
-func (ss *sessions) enter(ctx context.Context) (id string, leave func()) {
+func (ss *sessions) enter(end <-chan struct{}) (id string, leave func()) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	ss.last++
 	id = strconv.FormatUint(ss.last, 10)
-	ss.open[id] = ctx
+	ss.open[id] = end
 	return id, func() {
 		ss.mu.Lock()
 		defer ss.mu.Unlock()

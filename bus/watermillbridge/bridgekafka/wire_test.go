@@ -82,13 +82,13 @@ func TestPlainWatermillPublishesEvents(t *testing.T) {
 	native := kafka.New(kafka.Config{Brokers: brokers, Topics: kafka.TopicDefaults{Partitions: 1}})
 	bridge := open(t, brokers)
 	for _, ch := range []event.Channel{native, bridge} {
-		defer func() { require.NoError(t, ch.Close(context.WithoutCancel(t.Context()))) }()
+		t.Cleanup(func() { require.NoError(t, ch.Close(context.WithoutCancel(t.Context()))) })
 	}
 	consumers := make(map[string]event.Consumer)
 	for name, ch := range map[string]event.Channel{"native": native, "bridge": bridge} {
 		c, err := ch.Consumer(t.Context(), event.Subscription{Group: topic + "." + name, Topics: []string{topic}})
 		require.NoError(t, err)
-		defer func() { require.NoError(t, c.Close(context.WithoutCancel(t.Context()))) }()
+		t.Cleanup(func() { require.NoError(t, c.Close(context.WithoutCancel(t.Context()))) })
 		consumers[name] = c
 	}
 	pub, _ := plain(t, brokers, topic)

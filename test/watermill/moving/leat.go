@@ -9,13 +9,17 @@ import (
 )
 
 // OrderPlaced happens elsewhere.
-type OrderPlaced struct{ ID string }
+type OrderPlaced struct {
+	ID string `json:"id"`
+}
 
 // EventKey keeps what happens to one order in order.
 func (e OrderPlaced) EventKey() string { return e.ID }
 
 // MailSent tells that the customer was mailed.
-type MailSent struct{ Order string }
+type MailSent struct {
+	Order string `json:"order"`
+}
 
 // SMTP sends mails.
 type SMTP interface {

@@ -45,10 +45,10 @@ func TestBetween(t *testing.T) {
 
 	require.NoError(t, moving.Place(t.Context(), b, moving.OrderPlaced{ID: "42"}))
 	require.Equal(t, "Your order 42", <-mailed)
-	require.Equal(t, `mail-sent {"Order":"42"}`, <-sent)
+	require.Equal(t, `mail-sent {"order":"42"}`, <-sent)
 	require.NoError(t, moving.PlaceOnWatermill(t.Context(), pub, moving.OrderPlaced{ID: "43"}))
 	require.Equal(t, "Your order 43", <-mailed)
-	require.Equal(t, `mail-sent {"Order":"43"}`, <-sent)
+	require.Equal(t, `mail-sent {"order":"43"}`, <-sent)
 	cancel()
 	ran.Wait()
 	require.NoError(t, b.Shutdown(context.Background()))

@@ -1,4 +1,4 @@
-package kafkatest
+package servicetest
 
 import (
 	"os"
@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A process that is killed leaves no cluster behind. This one's script only notes
+// A process that is killed leaves no server behind. This one's script only notes
 // that it was told to stop.
 func TestGuardOutlivesTheProcess(t *testing.T) {
 	if path := os.Getenv("GUARDED_SCRIPT"); path != "" {
@@ -21,7 +21,7 @@ func TestGuardOutlivesTheProcess(t *testing.T) {
 		select {}
 	}
 	dir := t.TempDir()
-	path, stopped := filepath.Join(dir, "kafka"), filepath.Join(dir, "stopped")
+	path, stopped := filepath.Join(dir, "server"), filepath.Join(dir, "stopped")
 	if err := os.WriteFile(path, []byte("#!/bin/sh\ncat >/dev/null && : >'"+stopped+"'\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
