@@ -113,9 +113,6 @@ func (x *source) receive() {
 			if x.c.ch.ps.Returns {
 				m.Nack()
 			}
-			if cap(x.slots) == 1 { // it got the message after the Ack of the last, and would get it again and again
-				x.stop()
-			}
 			<-x.slots
 			switch {
 			case cap(x.slots) == 1: // nothing else is in hand, and the last Ack was passed on

@@ -46,7 +46,7 @@ func TestLongHandler(t *testing.T) {
 		s := newSeen()
 		members := []service{w.start(t, topic, s), w.start(t, topic, s)}
 		require.True(t, s.until(time.Minute, func() bool { return s.of("begin long") > 1 }))
-		together[w.name] = s.of("end long") == 0
+		together[w.name] = !s.until(time.Second, func() bool { return s.of("end long") > 0 })
 		for _, m := range members {
 			m.release()
 		}

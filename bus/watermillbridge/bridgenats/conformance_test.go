@@ -12,6 +12,7 @@ import (
 	"github.com/leat-go/leat/bus/watermillbridge/bridgenats"
 	"github.com/leat-go/leat/event"
 	"github.com/leat-go/leat/event/channeltest"
+	"github.com/leat-go/leat/internal/servicetest"
 )
 
 // hold is how long the tests have something in hand at most.
@@ -19,7 +20,7 @@ const hold = 4 * time.Second
 
 func config(tb testing.TB) bridgenats.Config {
 	tb.Helper()
-	return bridgenats.Config{URL: addr(tb), MaxHold: hold}
+	return bridgenats.Config{URL: servicetest.Addr(tb, "nats"), MaxHold: hold}
 }
 
 func open(tb testing.TB) *watermillbridge.Channel {
@@ -37,7 +38,7 @@ func openWith(tb testing.TB, cfg bridgenats.Config) *watermillbridge.Channel {
 // client is JetStream as it is.
 func client(tb testing.TB) (*nats.Conn, jetstream.JetStream) {
 	tb.Helper()
-	nc, err := nats.Connect(addr(tb))
+	nc, err := nats.Connect(servicetest.Addr(tb, "nats"))
 	require.NoError(tb, err)
 	tb.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)

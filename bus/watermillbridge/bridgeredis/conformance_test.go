@@ -11,6 +11,7 @@ import (
 	"github.com/leat-go/leat/bus/watermillbridge/bridgeredis"
 	"github.com/leat-go/leat/event"
 	"github.com/leat-go/leat/event/channeltest"
+	"github.com/leat-go/leat/internal/servicetest"
 )
 
 // hold is how long the tests have something in hand at most.
@@ -19,7 +20,7 @@ const hold = 4 * time.Second
 func config(tb testing.TB) bridgeredis.Config {
 	tb.Helper()
 	return bridgeredis.Config{
-		Redis: redis.UniversalOptions{Addrs: []string{addr(tb)}}, Subscriptions: 8, MaxHold: hold, MaxBytes: 1 << 20,
+		Redis: redis.UniversalOptions{Addrs: []string{servicetest.Addr(tb, "redis")}}, Subscriptions: 8, MaxHold: hold, MaxBytes: 1 << 20,
 	}
 }
 
@@ -38,7 +39,7 @@ func openWith(tb testing.TB, cfg bridgeredis.Config) *watermillbridge.Channel {
 // client is Redis as it is.
 func client(tb testing.TB) *redis.Client {
 	tb.Helper()
-	c := redis.NewClient(&redis.Options{Addr: addr(tb)})
+	c := redis.NewClient(&redis.Options{Addr: servicetest.Addr(tb, "redis")})
 	tb.Cleanup(func() { require.NoError(tb, c.Close()) })
 	return c
 }

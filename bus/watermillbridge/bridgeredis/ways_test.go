@@ -16,6 +16,7 @@ import (
 	"github.com/leat-go/leat/bus"
 	"github.com/leat-go/leat/bus/watermillbridge"
 	"github.com/leat-go/leat/event"
+	"github.com/leat-go/leat/internal/servicetest"
 )
 
 // A way is how a service is run: on Watermill alone, as its defaults are, or on a Bus on
@@ -40,7 +41,7 @@ type service struct {
 func alone(t *testing.T, group, topic string, h handle) service {
 	t.Helper()
 	sub, err := redisstream.NewSubscriber(redisstream.SubscriberConfig{
-		Client: redis.NewClient(&redis.Options{Addr: addr(t)}), ConsumerGroup: group,
+		Client: redis.NewClient(&redis.Options{Addr: servicetest.Addr(t, "redis")}), ConsumerGroup: group,
 		MaxIdleTime: 2 * time.Second, ClaimInterval: 500 * time.Millisecond,
 	}, watermill.NopLogger{})
 	require.NoError(t, err)
@@ -70,7 +71,7 @@ func through(t *testing.T, group, topic string, h handle) service {
 func onTopic(t *testing.T) (topic string, publish func(ids ...string)) {
 	t.Helper()
 	topic = name("alone")
-	pub, err := redisstream.NewPublisher(redisstream.PublisherConfig{Client: redis.NewClient(&redis.Options{Addr: addr(t)})}, watermill.NopLogger{})
+	pub, err := redisstream.NewPublisher(redisstream.PublisherConfig{Client: redis.NewClient(&redis.Options{Addr: servicetest.Addr(t, "redis")})}, watermill.NopLogger{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, pub.Close()) })
 	return topic, func(ids ...string) {
