@@ -124,13 +124,20 @@ func (c *consumer) prepare(ctx context.Context, s message.Subscriber, topic stri
 	if c.sub.Ephemeral {
 		return c.ch.ensureTopic(ctx, topic)
 	}
-	if err := c.ch.ensureGroup(ctx, s, c.sub.Group, redriveTopic(topic, c.sub.Group), event.Start{}); err != nil {
+	if err := c.prepareRedrive(ctx, s, topic); err != nil {
 		return err
 	}
 	if err := c.ch.ensureLetters(ctx, topic, c.sub.Group); err != nil {
 		return err
 	}
 	return c.ch.ensureGroup(ctx, s, c.sub.Group, topic, c.sub.From)
+}
+
+func (c *consumer) prepareRedrive(ctx context.Context, s message.Subscriber, topic string) error {
+	if c.ch.ps.EnsureOwn != nil {
+		return c.ch.ensureRedrive(ctx, topic, c.sub.Group)
+	}
+	return c.ch.ensureGroup(ctx, s, c.sub.Group, redriveTopic(topic, c.sub.Group), event.Start{})
 }
 
 func (c *consumer) subscriber() (message.Subscriber, error) {
