@@ -105,6 +105,9 @@ func (x *source) receive() {
 			if x.c.ch.ps.Returns {
 				m.Nack()
 			}
+			if cap(x.slots) == 1 { // it got the message after the Ack of the last, and would get it again and again
+				x.stop()
+			}
 			<-x.slots
 		case cap(x.slots) == 1:
 			x.watch(in, nil)
