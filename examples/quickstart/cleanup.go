@@ -65,7 +65,7 @@ func cleanRabbitMQ(server string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close() //nolint:errcheck // all is done
+	defer conn.Close()
 	ch, err := conn.Channel()
 	if err != nil {
 		return err
@@ -88,7 +88,7 @@ func cleanRabbitMQ(server string) error {
 
 func cleanRedis(ctx context.Context, server string) error {
 	client := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: strings.Split(server, ",")})
-	defer client.Close() //nolint:errcheck // all is done
+	defer client.Close()
 	for keys := client.Scan(ctx, 0, "*"+app+".*", 1000).Iterator(); ; {
 		if !keys.Next(ctx) {
 			return keys.Err()

@@ -2,7 +2,6 @@ package bridgeaws_test
 
 import (
 	"context"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/leat-go/leat/bus/watermillbridge"
 	"github.com/leat-go/leat/bus/watermillbridge/bridgeaws"
 	"github.com/leat-go/leat/event"
+	"github.com/leat-go/leat/internal/servicetest"
 )
 
 const (
@@ -27,15 +27,7 @@ const (
 // emulator returns the configuration of the emulator that all tests share.
 func emulator(tb testing.TB) aws.Config {
 	tb.Helper()
-	endpoint := os.Getenv("LEAT_MINISTACK")
-	if endpoint == "" {
-		const why = `NO MINISTACK: LEAT_MINISTACK is not set. Run: eval "$(test/services/up ministack)"`
-		if os.Getenv("LEAT_REQUIRE_SERVICES") == "1" {
-			tb.Fatal(why)
-		}
-		tb.Skip(why)
-	}
-	return account(endpoint)
+	return account(servicetest.Addr(tb, "ministack"))
 }
 
 // account returns the configuration of an endpoint that lets everybody in.
