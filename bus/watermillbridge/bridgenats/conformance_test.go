@@ -46,9 +46,15 @@ func client(tb testing.TB) (*nats.Conn, jetstream.JetStream) {
 	return nc, js
 }
 
-func TestConformance(t *testing.T) { conform(t, false) }
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	conform(t, false)
+}
 
-func TestConformanceOrdered(t *testing.T) { conform(t, true) }
+func TestConformanceOrdered(t *testing.T) {
+	t.Parallel()
+	conform(t, true)
+}
 
 func conform(t *testing.T, ordered bool) {
 	t.Helper()

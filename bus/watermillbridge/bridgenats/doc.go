@@ -42,11 +42,12 @@
 //
 // # What it sets
 //
-// Of the library's two packages this is built on pkg/jetstream, whose consumers ask for
+// Of the library's two packages this subscribes with pkg/jetstream, whose consumers ask for
 // messages: those of pkg/nats are sent up to a thousand in advance, whose time runs while
 // they wait. As it is, pkg/jetstream asks for 500; its consumers vanish 5 s after the last
 // member, with the group's place; it panics when a message comes while a subscription
-// ends, and at a header with two values; it waits for ever when its consumer was removed;
-// and hands a failed message out again at once, without end. Messages have no ids for the
-// server to find duplicates by: a dead letter that is put back would be one.
+// ends, as pkg/nats may, and at a header with two values; it waits for ever when its
+// consumer was removed; and hands a failed message out again at once, without end.
+// Messages have no ids for the server to find duplicates by: a dead letter that is put back
+// would be one.
 package bridgenats

@@ -48,10 +48,9 @@ func TestPoison(t *testing.T) {
 }
 
 // When a member is shut down while a handler is at work, its Ack is forgotten alone: the
-// event is handled again when it has been idle for long, and so late come those that the
-// library had read ahead. Nothing is lost either way.
+// event is handled again when it has been idle for long. Nothing is lost either way.
 func TestShutdownWhileAtWork(t *testing.T) {
-	repeats, late := make(map[string]int), make(map[string]bool)
+	repeats := make(map[string]int)
 	for _, w := range ways {
 		topic, publish := onTopic(t)
 		all := ids("e", 20)
@@ -81,15 +80,13 @@ func TestShutdownWhileAtWork(t *testing.T) {
 		close(release)
 		<-stopped
 		svc = w.start(t, "g", topic, func(_ context.Context, id string) error { s.add(id); return nil })
-		late[w.name] = !s.until(time.Second, func() bool { return s.among(all) == len(all) })
 		require.True(t, s.until(time.Minute, func() bool { return s.among(all) == len(all) }), "something is lost")
 		s.until(4*time.Second, func() bool { return s.of(all[0]) > 1 })
 		svc.stop()
 		repeats[w.name] = s.of(all[0]) - 1
 	}
-	t.Logf("handled again although its handler had succeeded: %v; the others came later than the next member: %v", repeats, late)
+	t.Logf("handled again although its handler had succeeded: %v", repeats)
 	require.Equal(t, map[string]int{"alone": 1, "through the bridge": 0}, repeats)
-	require.Equal(t, map[string]bool{"alone": true, "through the bridge": false}, late)
 }
 
 // A handler that takes longer than a message may be idle goes on beside another's alone,

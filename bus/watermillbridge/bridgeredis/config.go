@@ -23,7 +23,7 @@ type Config struct {
 	// configuration; 0: 512 MiB, which is Redis's default.
 	MaxBytes int
 	// Retention is how long events are kept at least; what is older goes once all groups
-	// that the topic has have settled it. 0: for ever, until the server's memory is full
+	// that the topic has have settled it, and nothing while it has none. 0: for ever, until the server's memory is full
 	// or somebody else trims.
 	Retention time.Duration
 }
