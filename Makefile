@@ -14,6 +14,9 @@ TESTSUM  := go run -C tools ./testsum $(filter -v,$(TESTFLAGS))
 # race detector has its share on real brokers: here it takes ten times as long.
 BUBBLES  := -tags synctests -run Bubble
 BUBBLED  := $(if $(wildcard bus/kafka),./bus/kafka/...)
+# Packages that are tested when all others have been: they keep many servers busy, and
+# some of the others measure out what a broker does in a second.
+ALONE    := watermillbridge
 # How many bad days the channel in memory has in make test.
 SEEDS    ?= 1000
 SEEDTESTS := ^(TestFaults|TestSeedReplaysTheRun)$$
@@ -35,7 +38,10 @@ test: vet
 
 # What make test runs once the servers are there.
 counted:
-	@{ for m in $(TESTED); do (cd $$m && go test -json -race -shuffle=on $(TESTFLAGS) ./...) || exit; done; \
+	@{ for m in $(TESTED); do \
+		(cd $$m && go test -json -race -shuffle=on $(TESTFLAGS) $$(go list ./... | grep -v /$(ALONE))) || exit; \
+	done; \
+	go test -json -race -shuffle=on $(TESTFLAGS) ./bus/$(ALONE)/... || exit; \
 	$(if $(findstring -run,$(TESTFLAGS)),,$(MAKE) --no-print-directory bubbles seeds TESTFLAGS='-json $(TESTFLAGS)';) \
 	} | $(TESTSUM)
 

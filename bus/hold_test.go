@@ -69,3 +69,26 @@ func TestDefaultBackoffFits(t *testing.T) {
 		require.Greater(t, longest, 10*time.Second)
 	})
 }
+
+// Failures that a channel tells count, also where it can't promise to keep them all.
+func TestFailuresThatAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &altered{Channel: memory.New(), promise: hurried}
+		var failures []int
+		for member := range 2 {
+			b := bus.New(bus.Config{Channel: a, KeepChannel: true})
+			bus.Subscribe(b, "g", func(ctx context.Context, _ Job) error {
+				in, _ := event.FromContext(ctx)
+				failures = append(failures, in.Failures)
+				return errBoom
+			}, bus.Retry(bus.Backoff{First: time.Minute, Attempts: 9}))
+			require.NoError(t, b.Start(t.Context()))
+			if member == 0 {
+				publish(t, b, Job{1})
+			}
+			synctest.Wait()
+			require.NoError(t, b.Shutdown(t.Context()))
+		}
+		require.Equal(t, []int{0, 1}, failures)
+	})
+}

@@ -103,7 +103,7 @@ func (ch *Channel) ensureGroup(ctx context.Context, s message.Subscriber, group,
 	if ch.ps.EnsureGroup != nil {
 		err = ch.ps.EnsureGroup(ctx, group, topic, from)
 	} else if init, ok := s.(message.SubscribeInitializer); ok {
-		err = init.SubscribeInitialize(topic)
+		err = within(ctx, "initialize the subscription", func() error { return init.SubscribeInitialize(topic) })
 	}
 	if err != nil {
 		return fmt.Errorf("watermillbridge: %s: group %q on topic %q: %w", ch.ps.Guarantees.Channel, group, topic, err)

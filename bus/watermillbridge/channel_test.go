@@ -324,3 +324,16 @@ func TestLostIsGivenBack(t *testing.T) {
 		require.NoError(t, ch.Close(t.Context()))
 	})
 }
+
+// The error of a publish names where to.
+func TestProduceErrorNamesTheTopic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ch := bridged(t, func(ps *watermillbridge.PubSub) { ps.Publisher = failing{ps.Publisher, "bad"} })
+		p, err := ch.Producer(t.Context(), "orders")
+		require.NoError(t, err)
+		err = p.Produce(t.Context(), event.New("/t", "bad", nil))
+		require.ErrorIs(t, err, errRefused)
+		require.ErrorContains(t, err, `watermill: publish to "orders"`)
+		require.NoError(t, ch.Close(t.Context()))
+	})
+}

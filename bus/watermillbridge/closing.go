@@ -121,9 +121,6 @@ func (c *consumer) drop(ctx context.Context) error {
 		x.stop()
 	}
 	c.end()
-	if c.detach != nil {
-		c.detach()
-	}
 	ctx, cancel := context.WithTimeout(ctx, endTime)
 	defer cancel()
 	errs := make([]error, 0, len(c.subscribers)+1)

@@ -21,7 +21,6 @@ type consumer struct {
 
 	life        context.Context // of the subscriptions
 	end         context.CancelFunc
-	detach      func() bool // from the context that it was made with
 	subscribers []message.Subscriber
 	sources     []*source
 	running     sync.WaitGroup
@@ -77,14 +76,17 @@ func (ch *Channel) Consumer(ctx context.Context, s event.Subscription) (event.Co
 		ch: ch, sub: s, id: consumers.Add(1),
 		changed: make(chan struct{}), arrived: make(chan struct{}, 1), hand: make(map[uint64]*incoming),
 	}
-	c.life, c.end = context.WithCancel(context.WithoutCancel(ctx))
-	if err := ch.register(c); err != nil {
-		return nil, err
+	if ch.over() {
+		return nil, event.ErrClosed
 	}
-	if err := c.begin(ctx); err != nil {
+	c.life, c.end = context.WithCancel(ctx)
+	err := c.begin(ctx)
+	if err == nil {
+		err = ch.register(c) // a Close from now on finds all of it
+	}
+	if err != nil {
 		return nil, errors.Join(err, c.drop(context.WithoutCancel(ctx)))
 	}
-	c.detach = context.AfterFunc(ctx, c.end)
 	return c, nil
 }
 
@@ -122,13 +124,20 @@ func (c *consumer) prepare(ctx context.Context, s message.Subscriber, topic stri
 	if c.sub.Ephemeral {
 		return c.ch.ensureTopic(ctx, topic)
 	}
-	if err := c.ch.ensureGroup(ctx, s, c.sub.Group, redriveTopic(topic, c.sub.Group), event.Start{}); err != nil {
+	if err := c.prepareRedrive(ctx, s, topic); err != nil {
 		return err
 	}
 	if err := c.ch.ensureLetters(ctx, topic, c.sub.Group); err != nil {
 		return err
 	}
 	return c.ch.ensureGroup(ctx, s, c.sub.Group, topic, c.sub.From)
+}
+
+func (c *consumer) prepareRedrive(ctx context.Context, s message.Subscriber, topic string) error {
+	if c.ch.ps.EnsureOwn != nil {
+		return c.ch.ensureRedrive(ctx, topic, c.sub.Group)
+	}
+	return c.ch.ensureGroup(ctx, s, c.sub.Group, redriveTopic(topic, c.sub.Group), event.Start{})
 }
 
 func (c *consumer) subscriber() (message.Subscriber, error) {

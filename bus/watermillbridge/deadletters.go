@@ -19,8 +19,9 @@ import (
 // What a Watermill subscriber hands out has to be acknowledged before the next comes:
 // nobody can look at a queue and leave it as it is. Those who look at dead letters put
 // each back behind the others before they acknowledge it, up to a marker that they put
-// there first. Who dies on the way leaves a letter twice at most, and the next who looks
-// removes the second.
+// there first. Who dies on the way leaves a letter twice, and the next who looks removes
+// the older. Of two that look at once, one may move on what the other has put back: so
+// what is not known to be older than that is never removed.
 
 const (
 	// calm is how long nothing has to come after the marker, where messages overtake each
@@ -45,23 +46,28 @@ const (
 func (ch *Channel) DeadLetters(ctx context.Context, topic, group string) iter.Seq2[event.DeadLetter, error] {
 	return func(yield func(event.DeadLetter, error) bool) {
 		var all []event.DeadLetter
-		err := ch.look(ctx, topic, group, func(l letter) (fateOf, error) {
-			all = append(all, l.DeadLetter)
-			return keep, nil
+		err := ch.alone(ctx, func() error {
+			return ch.look(ctx, topic, group, func(l letter) (fateOf, error) {
+				all = append(all, l.DeadLetter)
+				return keep, nil
+			})
 		})
 		if err != nil {
 			yield(event.DeadLetter{}, err)
 			return
 		}
-		slices.SortStableFunc(all, func(a, b event.DeadLetter) int {
-			return cmp.Or(a.FailedAt.Compare(b.FailedAt), cmp.Compare(a.Handle, b.Handle))
-		})
+		slices.SortStableFunc(all, byTime)
 		for _, d := range all {
 			if !yield(d, nil) {
 				return
 			}
 		}
 	}
+}
+
+// byTime compares letters by when they failed.
+func byTime(a, b event.DeadLetter) int {
+	return cmp.Or(a.FailedAt.Compare(b.FailedAt), cmp.Compare(a.Handle, b.Handle))
 }
 
 // Redrive implements [event.DeadLetters]: the letter goes to the redrive topic of its
@@ -105,20 +111,38 @@ func (ch *Channel) inPlace(d event.DeadLetter, repaired []event.Event) (*message
 	return ch.prepare(e, event.MarkRedriven)
 }
 
-// RedriveKey implements [event.DeadLetters].
+// RedriveKey implements [event.DeadLetters]. The letters are read and put back, sent, and
+// then removed: who looked at them before may have left them in any order.
 func (ch *Channel) RedriveKey(ctx context.Context, topic, group, key string) (n int, err error) {
 	if err := ch.ensureRedrive(ctx, topic, group); err != nil {
 		return 0, err
 	}
-	err = ch.look(ctx, topic, group, func(l letter) (fateOf, error) {
-		if l.Raw != nil || l.Event.Key() != key {
+	err = ch.alone(ctx, func() error {
+		var all []letter
+		err := ch.look(ctx, topic, group, func(l letter) (fateOf, error) {
+			if l.Raw == nil && l.Event.Key() == key {
+				all = append(all, l)
+			}
 			return keep, nil
+		})
+		if err != nil || len(all) == 0 {
+			return err
 		}
-		if err := ch.publish(ctx, redriveTopic(topic, group), l.redriven()); err != nil {
-			return keep, err
+		slices.SortStableFunc(all, func(a, b letter) int { return byTime(a.DeadLetter, b.DeadLetter) })
+		sent := make(map[string]bool)
+		for _, l := range all {
+			if err = ch.publish(ctx, redriveTopic(topic, group), l.redriven()); err != nil {
+				break
+			}
+			sent[l.Handle] = true
 		}
-		n++
-		return remove, nil
+		n = len(sent)
+		return errors.Join(err, ch.look(ctx, topic, group, func(l letter) (fateOf, error) {
+			if sent[l.Handle] {
+				return remove, nil
+			}
+			return keep, nil
+		}))
 	})
 	return n, err
 }
@@ -131,15 +155,17 @@ func (ch *Channel) Discard(ctx context.Context, d event.DeadLetter) error {
 // takeOne removes the letter that d is, once f has done with it what is to be done.
 func (ch *Channel) takeOne(ctx context.Context, d event.DeadLetter, f func(letter) error) error {
 	found := false
-	err := ch.look(ctx, d.Topic, d.Group, func(l letter) (fateOf, error) {
-		if l.Handle != d.Handle {
-			return keep, nil
-		}
-		if err := f(l); err != nil {
-			return keep, err
-		}
-		found = true
-		return remove, nil
+	err := ch.alone(ctx, func() error {
+		return ch.look(ctx, d.Topic, d.Group, func(l letter) (fateOf, error) {
+			if l.Handle != d.Handle {
+				return keep, nil
+			}
+			if err := f(l); err != nil {
+				return keep, err
+			}
+			found = true
+			return remove, nil
+		})
 	})
 	if err == nil && !found {
 		return fmt.Errorf("watermillbridge: the dead letter %q of group %q on topic %q: %w", d.Handle, d.Group, d.Topic, event.ErrNotFound)
@@ -149,19 +175,24 @@ func (ch *Channel) takeOne(ctx context.Context, d event.DeadLetter, f func(lette
 
 var errTwoLook = errors.New("watermillbridge: not all dead letters came: somebody else looks at them, or has just stopped")
 
+// alone calls f while nobody else looks at dead letters on this channel.
+func (ch *Channel) alone(ctx context.Context, f func() error) error {
+	select {
+	case ch.looks <- struct{}{}:
+		defer func() { <-ch.looks }()
+		return f()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // look shows all dead letters of a group on a topic to f, which says what becomes of
 // them. After an error of f all others are kept, and it is returned.
 func (ch *Channel) look(ctx context.Context, topic, group string, f func(letter) (fateOf, error)) error {
 	if err := ch.ensureLetters(ctx, topic, group); err != nil {
 		return err
 	}
-	select {
-	case ch.looks <- struct{}{}:
-		defer func() { <-ch.looks }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	r := &round{ch: ch, topic: topic, group: group, id: event.NewID(), show: f, seen: make(map[string]bool)}
+	r := &round{ch: ch, topic: topic, group: group, id: event.NewID(), show: f, seen: make(map[string]place)}
 	return r.run(ctx)
 }
 
@@ -171,10 +202,10 @@ type round struct {
 	topic, group string
 	id           string
 	show         func(letter) (fateOf, error)
-	seen         map[string]bool // handles
-	err          error           // of show
-	ended        bool            // the marker came
-	known        int             // letters that came again since the last new one
+	seen         map[string]place // where each letter is now, by handle
+	err          error            // of show
+	ended        bool             // the marker came
+	known        int              // letters that came again since the last new one
 }
 
 func (r *round) run(ctx context.Context) error {
@@ -195,7 +226,7 @@ func (r *round) run(ctx context.Context) error {
 		return fmt.Errorf("watermillbridge: subscribe to %q: %w", deadTopic(r.topic, r.group), err)
 	}
 	marker := message.NewMessage(r.id, message.Payload("-"))
-	marker.Metadata[letterMeta], marker.Metadata[letterRound] = markerName, r.id
+	marker.Metadata[letterMeta], marker.Metadata[letterRound] = markerName, place{round: r.id}.String()
 	if err := r.ch.publish(ctx, deadTopic(r.topic, r.group), marker); err != nil {
 		return err
 	}
@@ -219,8 +250,8 @@ func (r *round) read(ctx context.Context, messages <-chan *message.Message) erro
 			if err := r.take(ctx, m); err != nil {
 				return err
 			}
-			if r.hasAll() {
-				return r.err
+			if over, err := r.over(); over {
+				return err
 			}
 		case <-timer.C:
 			if !r.ended {
@@ -234,31 +265,47 @@ func (r *round) read(ctx context.Context, messages <-chan *message.Message) erro
 	}
 }
 
-// hasAll reports whether all letters have come. Where messages overtake each other, it is
-// when those that were put back come again and again and no other does.
-func (r *round) hasAll() bool {
-	return r.ended && (r.ch.ps.InOrder || r.known > 2*len(r.seen)+8)
+// over reports whether the look is over. Where messages overtake each other, all letters
+// have come when those that were put back come again and again and no other does. When
+// they do and the marker doesn't come, somebody else has taken it.
+func (r *round) over() (bool, error) {
+	most := 0
+	if !r.ch.ps.InOrder {
+		most = 2*len(r.seen) + 8
+	}
+	switch {
+	case r.ended && (r.ch.ps.InOrder || r.known > most):
+		return true, r.err
+	case !r.ended && r.known > 10*most:
+		return true, errors.Join(r.err, errTwoLook)
+	}
+	return false, nil
 }
 
 // take looks at a message.
 func (r *round) take(ctx context.Context, m *message.Message) error {
+	at := placeOf(m)
 	if m.Metadata[letterMeta] == markerName {
-		r.ended = r.ended || m.Metadata[letterRound] == r.id
+		r.ended = r.ended || at.round == r.id
 		m.Ack()
 		return nil
 	}
 	l, err := readLetter(r.topic, r.group, m)
+	last, seen := r.seen[l.Handle]
 	switch {
-	case err != nil: // nobody but leat writes here
-		return r.putBack(ctx, m)
-	case m.Metadata[letterRound] == r.id:
+	case at.round == r.id:
 		r.known++
 		return r.putBack(ctx, m)
-	case r.seen[l.Handle]: // of somebody who died on the way
+	case err != nil: // nobody but leat writes here
+		return r.putBack(ctx, m)
+	case seen && at.before(last): // of somebody who died on the way
 		m.Ack()
 		return nil
+	case seen: // it may be ours, moved on by somebody else
+		r.known++
+		return r.putBack(ctx, m)
 	}
-	r.seen[l.Handle], r.known = true, 0
+	r.seen[l.Handle], r.known = gone, 0
 	fate := keep
 	if r.err == nil {
 		fate, r.err = r.show(l)
@@ -272,9 +319,13 @@ func (r *round) take(ctx context.Context, m *message.Message) error {
 
 // putBack puts a letter behind the others.
 func (r *round) putBack(ctx context.Context, m *message.Message) error {
+	next := place{r.id, max(placeOf(m).n+1, time.Now().UnixMilli())}
 	copied := message.NewMessage(m.UUID, m.Payload)
 	maps.Copy(copied.Metadata, m.Metadata)
-	copied.Metadata[letterRound] = r.id
+	copied.Metadata[letterRound] = next.String()
+	if handle := m.Metadata[letterMeta]; handle != "" {
+		r.seen[handle] = next
+	}
 	if err := r.ch.publish(ctx, deadTopic(r.topic, r.group), copied); err != nil {
 		m.Nack()
 		return err

@@ -41,6 +41,12 @@ func (ch *Channel) ensureOwn(ctx context.Context, group, topic string) error {
 }
 
 func (ch *Channel) makeOwn(ctx context.Context, group, topic string) error {
+	if ch.ps.EnsureOwn != nil {
+		if err := ch.ps.EnsureOwn(ctx, group, topic); err != nil {
+			return fmt.Errorf("watermillbridge: %s: group %q on topic %q: %w", ch.ps.Guarantees.Channel, group, topic, err)
+		}
+		return nil
+	}
 	if ch.ps.EnsureGroup != nil {
 		return ch.ensureGroup(ctx, nil, group, topic, event.Start{})
 	}

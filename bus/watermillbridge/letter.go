@@ -1,9 +1,12 @@
 package watermillbridge
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +19,7 @@ import (
 // piece of metadata, since some pub/subs have room for few.
 const (
 	letterAbout = ownPrefix + "cause" // about, as JSON
-	letterRound = ownPrefix + "round" // of those that look at letters: which of them put it there
+	letterRound = ownPrefix + "round" // of those that look at letters: place
 	markerName  = "round"             // in place of a handle: no letter, but the end of a round
 )
 
@@ -36,14 +39,17 @@ type about struct {
 
 // newLetter returns the dead letter of a message.
 func newLetter(handle string, failed *message.Message, c event.Cause) (*message.Message, error) {
-	text, err := json.Marshal(about{
+	var text strings.Builder
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false) // each of <, > and & would take six bytes
+	err := enc.Encode(about{
 		c.Code, c.Text, c.Handler, c.Attempts, c.Failures, c.FirstFailedAt, c.Stack, time.Now(), failed.UUID, lasting(failed.Metadata),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("watermillbridge: dead letter: %w", err)
 	}
 	m := message.NewMessage(handle, failed.Payload)
-	m.Metadata[letterMeta], m.Metadata[letterAbout] = handle, string(text)
+	m.Metadata[letterMeta], m.Metadata[letterAbout] = handle, strings.TrimSuffix(text.String(), "\n")
 	return m, nil
 }
 
@@ -95,4 +101,27 @@ func (l letter) redriven() *message.Message {
 	maps.Copy(m.Metadata, l.message.Metadata)
 	m.Metadata[marked] = "redriven"
 	return m
+}
+
+// place says who put a letter where it stands, of those that look at letters. Whoever
+// puts it back makes n larger: of two copies the one with the larger is newer.
+type place struct {
+	round string // whose look it was; "": it is where it was put first
+	n     int64  // in ms since 1970, or more where clocks differ
+}
+
+// gone is the place of a letter that was removed: behind all others.
+var gone = place{n: math.MaxInt64}
+
+func placeOf(m *message.Message) place {
+	round, n, _ := strings.Cut(m.Metadata[letterRound], "/")
+	ms, _ := strconv.ParseInt(n, 10, 64) // else 0: older than all
+	return place{round, ms}
+}
+
+func (p place) String() string { return p.round + "/" + strconv.FormatInt(p.n, 10) }
+
+// before reports whether p is older than q. No two places are the same.
+func (p place) before(q place) bool {
+	return cmp.Or(cmp.Compare(p.n, q.n), cmp.Compare(p.round, q.round)) < 0
 }

@@ -35,7 +35,7 @@ func fromMessage(m *message.Message, source, typ string) (event.Event, error) {
 	a := event.Attributes{ID: m.UUID, Source: source, Type: typ, Data: m.Payload}
 	var others map[string]string
 	for name, value := range m.Metadata {
-		if value == "" {
+		if value == "" || said(m, name) {
 			put(&others, name, value)
 			continue
 		}
@@ -58,18 +58,16 @@ func fromMessage(m *message.Message, source, typ string) (event.Event, error) {
 				return event.Event{}, fmt.Errorf("watermillbridge: metadata %s of message %q is no time: %w", name, m.UUID, err)
 			}
 			a.Time = at
-		case correlation:
-			a.Extensions = append(a.Extensions, event.Extension{Name: event.ExtCorrelationID, Value: value})
 		case "ce_specversion":
 		case "ce_id":
 			a.ID = value
 		default:
-			name, isName := extensionOf(name)
-			if !isName {
+			of, isName := extensionOf(name)
+			if !isName || !fits(value) {
 				put(&others, name, value)
 				continue
 			}
-			a.Extensions = append(a.Extensions, event.Extension{Name: name, Value: value})
+			a.Extensions = append(a.Extensions, event.Extension{Name: of, Value: value})
 		}
 	}
 	if others != nil {
@@ -101,10 +99,31 @@ var own = map[string]bool{
 	rest: true, event.ExtCorrelationID: true, event.ExtNotBefore: true,
 }
 
+// said reports whether other metadata says already what name stands for.
+func said(m *message.Message, name string) bool {
+	of, ok := strings.CutPrefix(name, "ce_")
+	switch {
+	case !ok || attributes[of]:
+		return false
+	case of == event.ExtCorrelationID:
+		return m.Metadata[correlation] != ""
+	}
+	return m.Metadata[of] != ""
+}
+
+// fits reports whether an attribute can have this value.
+func fits(value string) bool {
+	e := event.Attributes{ID: "x", Source: "/x", Type: "x", Key: value}.Event()
+	return e.Validate() == nil
+}
+
 // extensionOf returns the name of the extension that metadata is, by that name or as
 // CloudEvents bindings write it.
 func extensionOf(name string) (string, bool) {
-	if of, ok := strings.CutPrefix(name, "ce_"); ok && !attributes[of] && isName(of) {
+	if name == correlation || name == "ce_"+event.ExtCorrelationID {
+		return event.ExtCorrelationID, true
+	}
+	if of, ok := strings.CutPrefix(name, "ce_"); ok && !attributes[of] && !own[of] && isName(of) {
 		return of, true
 	}
 	return name, isExtension(name)

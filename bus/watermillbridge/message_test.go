@@ -1,6 +1,7 @@
 package watermillbridge
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -76,10 +77,68 @@ func TestWhatIsNoTimeIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, `ce_time of message "uuid" is no time`)
 }
 
+// A message of a service that knows no events is the same event each time it comes, also
+// when it is redriven.
+func TestPlainMessagesStayTheSame(t *testing.T) {
+	m := message.NewMessage("uuid", []byte("data"))
+	m.Metadata.Set("Some-Header", "x")
+	e, err := Decode("orders", m)
+	require.NoError(t, err)
+	l := letter{message: m}
+	again, err := Decode("orders", l.redriven())
+	require.NoError(t, err)
+	assert.True(t, e.Equal(again), "%v\n%v", e, again)
+	assert.True(t, e.Time().IsZero())
+	m.Metadata.Set(MetadataTime, "2023-11-06T04:28:20Z")
+	e, err = Decode("orders", m)
+	require.NoError(t, err)
+	assert.Equal(t, time.Date(2023, 11, 6, 4, 28, 20, 0, time.UTC), e.Time().UTC())
+}
+
 func TestNackDelays(t *testing.T) {
 	assert.Zero(t, nackDelay(1))
 	assert.Equal(t, 10*time.Millisecond, nackDelay(2))
 	assert.Equal(t, 20*time.Millisecond, nackDelay(3))
 	assert.Equal(t, 10*time.Second, nackDelay(12))
 	assert.Equal(t, 10*time.Second, nackDelay(1000))
+}
+
+// Values that no attribute may have, and names that mean the same, come out as they went
+// in, too.
+func TestAwkwardMetadataComesOutAsItWentIn(t *testing.T) {
+	for name, metadata := range map[string]message.Metadata{
+		"lines":          {"error": "one\ntwo", "correlation_id": "a\tb"},
+		"both names":     {"tenant": "a", "ce_tenant": "b"},
+		"correlation":    {"correlation_id": "a", "ce_correlationid": "b"},
+		"the rest's own": {"ce_watermill": "x", "Some-Header": "y"},
+		"a delay":        {"ce_notbefore": "2999-01-01T00:00:00Z"},
+		"both keys":      {"partitionkey": "a", "ce_partitionkey": "b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 20 { // metadata comes in any order
+				m := message.NewMessage("uuid", nil)
+				m.Metadata = metadata
+				e, err := fromMessage(m, "/watermill", "topic")
+				require.NoError(t, err)
+				require.NoError(t, e.Validate())
+				require.True(t, e.NotBefore().IsZero())
+				got := toMessage(e)
+				for name, value := range metadata {
+					require.Equal(t, value, got.Metadata[name], name)
+				}
+			}
+		})
+	}
+}
+
+// A dead letter is hardly larger than what failed: it has to find room where that did.
+func TestLettersAreHardlyLarger(t *testing.T) {
+	failed, err := Encode(event.New("/s", "t", make([]byte, 1000)).WithExtension("markup", strings.Repeat("<&>", 2000)))
+	require.NoError(t, err)
+	letter, err := newLetter("h", failed, event.Cause{Text: strings.Repeat("<", event.MaxCauseText), Stack: strings.Repeat("\t", event.MaxCauseStack/2)})
+	require.NoError(t, err)
+	require.Less(t, sizeOf(letter), sizeOf(failed)+10<<10)
+	read, err := readLetter("topic", "g", letter)
+	require.NoError(t, err)
+	require.Equal(t, failed.Metadata, read.message.Metadata)
 }

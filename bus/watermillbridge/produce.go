@@ -43,7 +43,7 @@ func (ch *Channel) ProduceTo(ctx context.Context, group, topic string, mark even
 
 // errBehind is the error of events that were not published because an earlier one of
 // their key was not.
-var errBehind = errors.New("watermillbridge: an earlier event of the key was not accepted")
+var errBehind = errors.New("an earlier event of the key was not accepted")
 
 // produce publishes events. Publishers take one message after the other and know no
 // context: keys go out side by side, and what was begun when ctx ends goes on.
@@ -241,9 +241,11 @@ func (c *call) stop(why error) error {
 		if f.state == waits || f.state == goes {
 			err = why
 		}
-		if f.state != sent {
-			failures = append(failures, event.ProduceFailure{Index: i, ID: f.id, Err: err, Maybe: f.state == goes || f.state == failed})
+		if f.state == sent {
+			continue
 		}
+		err = fmt.Errorf("watermillbridge: %s: publish to %q: %w", c.ch.ps.Guarantees.Channel, c.topic, err)
+		failures = append(failures, event.ProduceFailure{Index: i, ID: f.id, Err: err, Maybe: f.state == goes || f.state == failed})
 	}
 	if failures == nil {
 		return nil

@@ -28,6 +28,10 @@ type PubSub struct {
 	// on is kept for it. nil: [message.SubscribeInitializer] does, where the subscriber
 	// implements it, and groups start where the pub/sub lets them start.
 	EnsureGroup func(ctx context.Context, group, topic string, from event.Start) error
+	// EnsureOwn makes a topic that one group alone reads, and that group, unless they
+	// exist: nobody needs what the group has acknowledged there. nil: it is made as any
+	// other.
+	EnsureOwn func(ctx context.Context, group, topic string) error
 	// Lost returns a channel that is closed when a message is no longer its
 	// subscription's: then an Ack records nothing, and only lets the subscription go on.
 	// nil: the pub/sub doesn't know.

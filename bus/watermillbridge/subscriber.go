@@ -109,9 +109,11 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		log: s.cfg.Logger.With(watermill.LogFields{"topic": topic, "group": s.cfg.Group}),
 	}
 	u.ctx, u.cancel = context.WithCancel(ctx)
+	u.late, u.cut = context.WithCancel(context.WithoutCancel(ctx))
+	joins := context.AfterFunc(u.ctx, u.cut)       //nolint:contextcheck // it ends with ctx
 	u.onStop = context.AfterFunc(s.stop, u.cancel) //nolint:contextcheck // it is the Subscriber's
 	var err error
-	u.c, err = s.ch.Consumer(u.ctx, event.Subscription{ //nolint:contextcheck // which ends with ctx
+	u.c, err = s.ch.Consumer(u.late, event.Subscription{ //nolint:contextcheck // which ends with ctx
 		Group: s.cfg.Group, Topics: []string{topic}, InFlight: 1, From: s.cfg.From, Ephemeral: s.cfg.Group == "",
 		Grace:   s.cfg.CloseTimeout,
 		OnError: func(err error) { u.log.Error("The channel has an error that it deals with", err, nil) },
@@ -119,10 +121,13 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	if err != nil {
 		u.onStop()
 		u.cancel()
+		u.cut()
 		s.runs.Done()
 		return nil, fmt.Errorf("watermillbridge: group %q on topic %q: %w", s.cfg.Group, topic, err)
 	}
-	go func() { //nolint:contextcheck // it has that of the subscription
+	joins()
+	context.AfterFunc(u.ctx, func() { time.AfterFunc(s.cfg.CloseTimeout, u.cut) }) //nolint:contextcheck // as above
+	go func() {                                                                    //nolint:contextcheck // it has that of the subscription
 		defer s.runs.Done()
 		u.run()
 	}()

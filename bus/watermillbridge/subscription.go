@@ -21,11 +21,14 @@ type subscription struct {
 
 	ctx    context.Context // ends when no more is to be received
 	cancel context.CancelFunc
+	late   context.Context // ends CloseTimeout after that: the consumer lives until then
+	cut    context.CancelFunc
 }
 
 // run hands messages out until the subscription ends.
 func (u *subscription) run() {
 	defer close(u.out)
+	defer u.cut()
 	defer u.cancel()
 	defer func() { _ = u.onStop() }()
 	buf := make([]event.Delivery, 1)
@@ -105,18 +108,7 @@ func (u *subscription) offer(lease context.Context, d event.Delivery) outcome {
 		return nacked
 	case <-lease.Done():
 		return lost
-	case <-u.ctx.Done():
-	}
-	timer := time.NewTimer(u.s.cfg.CloseTimeout)
-	defer timer.Stop()
-	select {
-	case <-m.Acked():
-		return acked
-	case <-m.Nacked():
-		return nacked
-	case <-lease.Done():
-		return lost
-	case <-timer.C:
+	case <-u.late.Done():
 		u.log.Error("Not acknowledged in time, it will come again", context.DeadlineExceeded, watermill.LogFields{"message_uuid": m.UUID})
 		return kept
 	}
@@ -131,11 +123,11 @@ func messageOf(d event.Delivery) *message.Message {
 	return toMessage(d.Event)
 }
 
-// settle settles, again and again until it is recorded or the delivery is lost. It
-// reports false where the channel doesn't support that.
+// settle settles, again and again until it is recorded, the delivery is lost or the time to
+// close is over. It reports false where the channel doesn't support that.
 func (u *subscription) settle(lease context.Context, s event.Settlement) bool {
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		err := u.c.Settle(context.WithoutCancel(lease), []event.Settlement{s})
+		err := u.c.Settle(u.late, []event.Settlement{s}) //nolint:contextcheck // it may go on after the lease
 		if refused, some := errors.AsType[*event.SettleError](err); some {
 			err = refused.Failed[0]
 		}
@@ -149,7 +141,7 @@ func (u *subscription) settle(lease context.Context, s event.Settlement) bool {
 			return true
 		}
 		u.log.Error("It can't be settled yet", err, nil)
-		if sleep(lease, pause) != nil {
+		if lease.Err() != nil || sleep(u.late, pause) != nil { //nolint:contextcheck // as above
 			return true
 		}
 	}
