@@ -48,7 +48,7 @@ func TestRedisIsKilledInMidRun(t *testing.T) {
 	const events, kills = 1000, 20
 	server := servicetest.Start(t, "redis")
 	client := redis.NewClient(&redis.Options{Addr: server.Addr(), MaxRetries: -1})
-	defer client.Close()
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
 	store := redisstore.NewIdempotency(client, redisstore.IdempotencyConfig{})
 	ch := memory.New(memory.Capacity(10 * events))
 	done := &effects{of: make(map[string]int), news: make(chan struct{}, 1)}
@@ -60,7 +60,7 @@ func TestRedisIsKilledInMidRun(t *testing.T) {
 			return ctx.Err()
 		}, bus.Topic("orders"), bus.With(once), bus.Workers(8))
 		require.NoError(t, b.Start(t.Context()))
-		defer func() { require.NoError(t, b.Shutdown(context.WithoutCancel(t.Context()))) }() //nolint:revive // both, at the end
+		t.Cleanup(func() { require.NoError(t, b.Shutdown(context.WithoutCancel(t.Context()))) })
 	}
 	p, err := ch.Producer(t.Context(), "orders")
 	require.NoError(t, err)
