@@ -1,4 +1,4 @@
-package redisstore_test
+package redisstore_test //nolint:testableexamples // it needs servers
 
 import (
 	"context"
@@ -17,7 +17,7 @@ type OrderPlaced struct{ Cents int }
 func charge(context.Context, OrderPlaced) error { return nil }
 
 // The members of a group share what they know of each event.
-func Example() { //nolint:testableexamples // it needs servers
+func Example() {
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
 	once := idempotency.Middleware(redisstore.NewIdempotency(client, redisstore.IdempotencyConfig{}))
 
