@@ -17,7 +17,7 @@ import (
 // TestUndecodable.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	cfg := bridgeaws.Config{Poll: time.Second, AWS: emulator(t), Lease: 8 * time.Second}
+	cfg := bridgeaws.Config{Poll: time.Second, AWS: emulator(t), Lease: 5 * time.Second}
 	lives := new(sync.Map)
 	newChannel := func(tb testing.TB) event.Channel {
 		tb.Helper()
@@ -43,6 +43,6 @@ func TestConformance(t *testing.T) {
 			return newChannel(tb)
 		},
 		Parallel: true,
-		Patience: 40 * time.Second, Silence: time.Second, Events: 500,
+		Patience: 40 * time.Second, Silence: 500 * time.Millisecond, Events: 300,
 	})
 }

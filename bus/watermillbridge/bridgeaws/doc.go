@@ -29,8 +29,9 @@
 // differ in it, and the queue's own visibility timeout is for other readers.
 //
 // Close gives back at once what was not begun, and waits until what was acknowledged is
-// deleted. A process that dies leaves what it had in hand to others after the lease. A
-// message that SQS was just handing out when a member closed comes after the lease too.
+// deleted. It lets the polls that wait for messages end by themselves, for Config.Poll,
+// and 10 s at most: SQS goes on with one that is cut. A process that dies leaves what it
+// had in hand, and what its polls would have brought, to others after the lease.
 //
 // Events come in no order, not even those of a key, and at least once: SQS itself may
 // repeat them.
@@ -51,7 +52,8 @@
 //
 // An event has 240 KiB in this form, attributes included. SNS takes 256 KiB (see its
 // quotas), and a dead letter needs room for its cause. A larger message of somebody else,
-// who used all of the 256 KiB, can't become a dead letter: it stays in its queue.
+// who used all of the 256 KiB, can't become a dead letter: it comes again and again until
+// its 14 days are over.
 //
 // # Rights
 //

@@ -116,7 +116,7 @@ func (p *pubSub) checkQueue(ctx context.Context, name, url, topicARN string) err
 	switch {
 	case err != nil:
 		return fmt.Errorf("SQS queue %s: %w", name, err)
-	case !strings.Contains(out.Attributes["Policy"], topicARN):
+	case !strings.Contains(out.Attributes["Policy"], strconv.Quote(topicARN)):
 		return fmt.Errorf("SQS queue %s: its policy doesn't let %s send to it, so nothing would arrive", name, topicARN)
 	case p.cfg.KMSKey != "" && out.Attributes["KmsMasterKeyId"] == "":
 		return fmt.Errorf("SQS queue %s: it was made without Config.KMSKey, and is not encrypted with it", name)

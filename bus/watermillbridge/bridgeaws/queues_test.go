@@ -131,6 +131,24 @@ func TestExisting(t *testing.T) {
 	require.NoError(t, c.Close(t.Context()))
 }
 
+// A queue can't be used in its first second, and what is published then would be lost: who
+// makes it waits.
+func TestNewQueuesHaveTime(t *testing.T) {
+	t.Parallel()
+	cfg, topic := emulator(t), own("orders")
+	ch, err := bridgeaws.New(bridgeaws.Config{Poll: time.Second, AWS: cfg})
+	require.NoError(t, err)
+	began := time.Now()
+	c := member(t, ch, "g", topic)
+	require.Greater(t, time.Since(began), 3*time.Second, "three are made")
+	began = time.Now()
+	again := member(t, ch, "g", topic)
+	require.Less(t, time.Since(began), 3*time.Second)
+	require.NoError(t, c.Close(t.Context()))
+	require.NoError(t, again.Close(t.Context()))
+	require.NoError(t, ch.Close(t.Context()))
+}
+
 // receive returns the next delivery.
 func receive(tb testing.TB, c event.Consumer) event.Delivery {
 	tb.Helper()

@@ -1,6 +1,7 @@
 package bridgeaws_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -50,6 +51,39 @@ func TestCloseWaitsForAcks(t *testing.T) {
 	require.NoError(t, c.Settle(t.Context(), []event.Settlement{event.Ack(d.Token)}))
 	require.NoError(t, c.Close(t.Context()))
 	require.True(t, queueOf(t, cfg, topic, "g").isEmpty())
+}
+
+// A member that has ended takes nothing any more: the polls that waited have ended too.
+func TestCloseLeavesNoPoll(t *testing.T) {
+	t.Parallel()
+	topic, cfg := own("orders"), emulator(t)
+	c := member(t, open(t, bridgeaws.Config{Poll: 2 * time.Second, AWS: cfg, Lease: time.Hour}), "g", topic)
+	require.NoError(t, c.Close(t.Context()))
+	publish(t, topic, message.NewMessage("1", []byte("x")))
+	q := queueOf(t, cfg, topic, "g")
+	require.Eventually(t, func() bool { return !q.isEmpty() }, 20*time.Second, 50*time.Millisecond)
+	require.Never(t, func() bool { return q.attributes()["ApproximateNumberOfMessages"] != "1" }, time.Second, 100*time.Millisecond)
+}
+
+// The lease is that of the member that has a message, whatever the queue's is, and what
+// one that died had in hand is another's after it.
+func TestLeaseIsTheMembers(t *testing.T) {
+	t.Parallel()
+	topic, cfg, lives := own("orders"), emulator(t), new(sync.Map)
+	other := open(t, bridgeaws.Config{Poll: time.Second, AWS: cfg, Lease: time.Hour})
+	c := member(t, other, "g", topic) // which makes the queue
+	require.NoError(t, c.Close(t.Context()))
+	brief := mortal{open(t, bridgeaws.Config{Poll: time.Second, AWS: cfg, Lease: 2 * time.Second}), lives}
+	c, err := brief.Consumer(t.Context(), event.Subscription{Group: "g", Topics: []string{topic}})
+	require.NoError(t, err)
+	publish(t, topic, message.NewMessage("1", []byte("x")))
+	receive(t, c)
+	began := time.Now()
+	crash(lives)(c)
+	c = member(t, other, "g", topic)
+	require.Equal(t, "1", receive(t, c).Event.ID())
+	require.Greater(t, time.Since(began), time.Second)
+	require.NoError(t, c.Close(t.Context()))
 }
 
 // A subscriber ends although nobody reads what it has, and gives that back. The library's
