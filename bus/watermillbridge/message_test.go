@@ -77,6 +77,24 @@ func TestWhatIsNoTimeIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, `ce_time of message "uuid" is no time`)
 }
 
+// A message of a service that knows no events is the same event each time it comes, also
+// when it is redriven.
+func TestPlainMessagesStayTheSame(t *testing.T) {
+	m := message.NewMessage("uuid", []byte("data"))
+	m.Metadata.Set("Some-Header", "x")
+	e, err := Decode("orders", m)
+	require.NoError(t, err)
+	l := letter{message: m}
+	again, err := Decode("orders", l.redriven())
+	require.NoError(t, err)
+	assert.True(t, e.Equal(again), "%v\n%v", e, again)
+	assert.True(t, e.Time().IsZero())
+	m.Metadata.Set(MetadataTime, "2023-11-06T04:28:20Z")
+	e, err = Decode("orders", m)
+	require.NoError(t, err)
+	assert.Equal(t, time.Date(2023, 11, 6, 4, 28, 20, 0, time.UTC), e.Time().UTC())
+}
+
 func TestNackDelays(t *testing.T) {
 	assert.Zero(t, nackDelay(1))
 	assert.Equal(t, 10*time.Millisecond, nackDelay(2))

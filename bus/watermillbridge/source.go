@@ -113,13 +113,15 @@ func (x *source) receive() {
 			if x.c.ch.ps.Returns {
 				m.Nack()
 			}
-			<-x.slots
 			switch {
 			case cap(x.slots) == 1: // nothing else is in hand, and the last Ack was passed on
 				x.stop()
 			case x.c.ch.ps.Returns: // it would come again at once
 				<-x.c.life.Done()
+			default:
+				x.unanswered(m, x.lost(m))
 			}
+			<-x.slots
 		case cap(x.slots) == 1:
 			x.watch(in, nil)
 		default:
@@ -145,12 +147,10 @@ func (x *source) next(messages <-chan *message.Message, late <-chan struct{}) *m
 // they have an answer.
 func (x *source) watch(in *incoming, ended <-chan struct{}) {
 	defer func() { <-x.slots }()
-	var lost <-chan struct{}
-	if x.c.ch.ps.Lost != nil {
-		lost = x.c.ch.ps.Lost(in.m)
-	}
+	lost := x.lost(in.m)
 	select {
 	case <-in.over:
+		x.unanswered(in.m, lost)
 		return
 	case <-lost:
 		defer in.m.Ack()
@@ -159,5 +159,28 @@ func (x *source) watch(in *incoming, ended <-chan struct{}) {
 	}
 	if x.c.lose(in) {
 		in.giveBack()
+	}
+}
+
+// lost returns what is closed when a message is no longer ours; nil: nobody knows.
+func (x *source) lost(m *message.Message) <-chan struct{} {
+	if x.c.ch.ps.Lost == nil {
+		return nil
+	}
+	return x.c.ch.ps.Lost(m)
+}
+
+// unanswered lets a subscription go on that waits for the answer to a message which was
+// given back without one, while others of it still run: when it is no longer ours.
+func (x *source) unanswered(m *message.Message, lost <-chan struct{}) {
+	if lost == nil {
+		return
+	}
+	select {
+	case <-m.Acked():
+	case <-m.Nacked():
+	case <-lost:
+		m.Ack()
+	case <-x.c.life.Done():
 	}
 }

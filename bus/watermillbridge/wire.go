@@ -99,6 +99,7 @@ var ErrNoID = errors.New("watermillbridge: the message has neither ce_id nor a U
 // events. topic is that of the message.
 func Decode(topic string, m *message.Message) (event.Event, error) {
 	var hs []event.Header
+	said := make(message.Metadata) // by its publisher, not by the channel
 	isEvent := strings.HasPrefix(m.Metadata[contentType], "application/cloudevents")
 	for name, value := range m.Metadata {
 		switch {
@@ -108,6 +109,7 @@ func Decode(topic string, m *message.Message) (event.Event, error) {
 			isEvent = true
 		}
 		hs = append(hs, event.Header{Key: name, Value: []byte(value)})
+		said[name] = value
 	}
 	if isEvent {
 		return reader.ParseHeaders(event.KafkaHeaders, hs, m.Payload)
@@ -115,9 +117,14 @@ func Decode(topic string, m *message.Message) (event.Event, error) {
 	if m.UUID == "" && m.Metadata["ce_id"] == "" {
 		return event.Event{}, ErrNoID
 	}
-	e, err := fromMessage(m, defaultSource, typeOf(topic, m))
+	plain := message.NewMessage(m.UUID, m.Payload)
+	plain.Metadata = said
+	e, err := fromMessage(plain, defaultSource, typeOf(topic, m))
 	if err != nil {
 		return event.Event{}, err
+	}
+	if said[MetadataTime] == "" { // else it had another one each time
+		e = e.WithTime(time.Time{})
 	}
 	if err := e.Validate(); err != nil {
 		return event.Event{}, fmt.Errorf("watermillbridge: message %q on topic %q: %w", m.UUID, topic, err)

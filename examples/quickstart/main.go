@@ -10,8 +10,9 @@
 // decode it, is repaired and driven again. The command leaves with 0 only if what
 // the groups counted is what stands in the file.
 //
-// It runs on the channel in memory, or with -channel kafka on brokers of Apache Kafka,
-// where it removes in the end what it has made.
+// It runs on the channel in memory, or with -channel on a server: of Apache Kafka, or
+// through the bridge to Watermill of RabbitMQ, Redis or NATS. There it removes in the end
+// what it has made.
 package main
 
 import (
@@ -29,7 +30,7 @@ import (
 	"github.com/leat-go/leat/event"
 )
 
-const usage = `usage: go run ./examples/quickstart [-channel memory|kafka] [-brokers host:port,...]
+const usage = `usage: go run ./examples/quickstart [-channel memory|kafka|rabbitmq|redis|nats] [-server ADDRESS]
 
 Plays 329 real webhook deliveries of GitHub through a bus to three groups of
 handlers: a projection, a notifier that fails now and then, and an audit trail.
@@ -37,8 +38,10 @@ Prints what happens, then what each group counted, and compares it with the file
 
 It takes a few seconds and leaves with 0 only if all counts agree.
 
-  -channel  what the events go through: memory, the default, or kafka
-  -brokers  of Kafka; the default is $LEAT_KAFKA, else 127.0.0.1:9092
+  -channel  what the events go through: memory, the default, or a server
+  -server   where it is: host:port,... of Kafka and Redis, a URL of RabbitMQ and NATS;
+            the default is $LEAT_KAFKA, $LEAT_RABBITMQ, $LEAT_REDIS or $LEAT_NATS, else
+            where such a server is by itself, on 127.0.0.1
 `
 
 // timeout is how long everything may take; cleaning up, a third of it besides.
@@ -47,24 +50,27 @@ const timeout = 45 * time.Second
 func main() {
 	flag.Usage = func() { fmt.Fprint(flag.CommandLine.Output(), usage) }
 	name := flag.String("channel", "memory", "")
-	brokers := flag.String("brokers", cmp.Or(os.Getenv("LEAT_KAFKA"), "127.0.0.1:9092"), "")
+	server := flag.String("server", "", "")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	code := on(ctx, *name, *brokers, os.Stdout, os.Stderr)
+	code := on(ctx, *name, cmp.Or(*server, serverOf(*name)), os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
 // on runs on the channel with a name and returns the exit code.
-func on(ctx context.Context, name, brokers string, out, errout io.Writer) int {
-	c, err := channel(name, brokers)
+func on(ctx context.Context, name, server string, out, errout io.Writer) int {
+	c, err := channel(name, server)
 	if err != nil {
 		fmt.Fprintln(errout, "quickstart:", err)
-		return 2
+		if errors.Is(err, errNoChannel) {
+			return 2
+		}
+		return 1
 	}
 	if name == "memory" {
 		return quickstart(ctx, c, out, errout)
@@ -73,7 +79,7 @@ func on(ctx context.Context, name, brokers string, out, errout io.Writer) int {
 	code := quickstart(ctx, c, out, errout)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout/3)
 	defer cancel()
-	if err := cleanUp(ctx, brokers); err != nil {
+	if err := cleanUp(ctx, name, server); err != nil {
 		fmt.Fprintln(errout, "quickstart: cleaning up:", err)
 		return 1
 	}
@@ -120,11 +126,17 @@ func run(ctx context.Context, channel event.Channel, out io.Writer) (err error) 
 	if err := p.wait(ctx, everythingHandled); err != nil {
 		return err
 	}
-	if err := b.Drain(ctx); err != nil { // handles what was accepted, then stops
+	if err := b.Drain(ctx); err != nil && !unknown(err) { // handles what was accepted, then stops
 		return err
 	}
 	p.sayf("drained and stopped")
 
 	report(out, projection, p)
 	return check(out, projection, notifier, audit, p)
+}
+
+// unknown reports whether a channel could only not tell whether something is left.
+func unknown(err error) bool {
+	left, ok := errors.AsType[*bus.LeftError](err)
+	return ok && left.Unknown
 }

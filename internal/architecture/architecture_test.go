@@ -27,6 +27,14 @@ func TestLightPackages(t *testing.T) {
 	}
 }
 
+// TestBridgeLinksNoBroker holds that who uses the bridge to Watermill alone links no
+// broker's library.
+func TestBridgeLinksNoBroker(t *testing.T) {
+	for _, w := range tooHeavy(load(t), []string{"bus/watermillbridge"}, bridgeDeps) {
+		t.Error(w)
+	}
+}
+
 // TestNoTestifyInBinaries holds that no non-test code, kits included, reaches
 // testify.
 func TestNoTestifyInBinaries(t *testing.T) {

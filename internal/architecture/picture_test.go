@@ -51,6 +51,13 @@ var leat = picture{
 	},
 }
 
+// bridgeDeps are the modules, beside leat's own, that bus/watermillbridge links: those of
+// Watermill's messages. What is below it links its broker's library alone.
+var bridgeDeps = []string{
+	"github.com/ThreeDotsLabs/watermill", "github.com/google/uuid", "github.com/lithammer/shortuuid/v3",
+	"github.com/oklog/ulid", "github.com/oklog/ulid/v2", "github.com/pkg/errors",
+}
+
 // lightDeps are the modules, beside leat's own, that the light packages link.
 var lightDeps = []string{"github.com/oklog/ulid/v2"}
 

@@ -2,7 +2,6 @@ package bridgeamqp_test
 
 import (
 	"context"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -14,20 +13,13 @@ import (
 	"github.com/leat-go/leat/bus/watermillbridge"
 	"github.com/leat-go/leat/bus/watermillbridge/bridgeamqp"
 	"github.com/leat-go/leat/event"
+	"github.com/leat-go/leat/internal/servicetest"
 )
 
 // uri returns where RabbitMQ is.
 func uri(tb testing.TB) string {
 	tb.Helper()
-	addr := os.Getenv("LEAT_RABBITMQ")
-	if addr == "" {
-		const missing = "NO RABBITMQ: LEAT_RABBITMQ is not set"
-		if os.Getenv("LEAT_REQUIRE_SERVICES") == "1" {
-			tb.Fatal(missing)
-		}
-		tb.Skip(missing)
-	}
-	return addr
+	return servicetest.Addr(tb, "rabbitmq")
 }
 
 // broker is a channel of AMQP for tests to look around.

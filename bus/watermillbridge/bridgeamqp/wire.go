@@ -114,12 +114,9 @@ func (r *reader) Unmarshal(d amqp091.Delivery) (*message.Message, error) {
 	}
 	if ch != r.of {
 		r.of = ch
-		closed, cancelled := ch.NotifyClose(make(chan *amqp091.Error, 1)), ch.NotifyCancel(make(chan string, 1))
+		over := ch.NotifyCancel(make(chan string, 1)) // and closed with the channel
 		go func() {
-			select {
-			case <-closed: //nolint:errcheck // whatever the reason is
-			case <-cancelled:
-			}
+			<-over
 			r.end()
 		}()
 	}
