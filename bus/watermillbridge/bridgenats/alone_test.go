@@ -70,14 +70,19 @@ func TestGroupWithoutMembers(t *testing.T) {
 		svc := w.start(t, topic, s)
 		require.True(t, s.until(time.Minute, func() bool { return s.handled(all) == len(all) }))
 		svc.stop()
-		if svc.bus == nil { // that of the bridge stays
-			_, js := client(t)
+		_, js := client(t)
+		if svc.bus == nil {
 			stream, err := js.Stream(t.Context(), topic)
 			require.NoError(t, err)
 			require.Eventually(t, func() bool {
 				info, err := stream.Info(t.Context())
 				return err == nil && info.State.Consumers == 0
 			}, time.Minute, 100*time.Millisecond)
+		} else {
+			stays, err := js.Consumer(t.Context(), topic, "shop_g")
+			require.NoError(t, err)
+			require.NotEmpty(t, stays.CachedInfo().Config.Durable)
+			require.Zero(t, stays.CachedInfo().Config.InactiveThreshold)
 		}
 		publish("marker")
 		s = newSeen()

@@ -15,8 +15,10 @@ func connect(cfg Config) (*nats.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The library's default gives up after two minutes, for good.
-	opts := append(append([]nats.Option{nats.Name("leat")}, cfg.Options...), nats.MaxReconnects(-1))
+	// By default the client gives up after two minutes, for good, and prints errors that
+	// the calls return too.
+	opts := []nats.Option{nats.Name("leat"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})}
+	opts = append(append(opts, cfg.Options...), nats.MaxReconnects(-1))
 	nc, err := nats.Connect(cfg.URL, opts...)
 	if err == nil {
 		return nc, nil

@@ -18,15 +18,17 @@ import (
 
 // cables are the connections of a client.
 type cables struct {
-	mu   sync.Mutex
-	down bool
-	all  []net.Conn
+	mu    sync.Mutex
+	down  bool
+	dials int
+	all   []net.Conn
 }
 
 // Dial implements [nats.CustomDialer].
 func (c *cables) Dial(network, address string) (net.Conn, error) {
 	c.mu.Lock()
 	down := c.down
+	c.dials++
 	c.mu.Unlock()
 	if down {
 		return nil, net.ErrClosed
@@ -52,7 +54,20 @@ func (c *cables) cut(down bool) {
 	c.all = nil
 }
 
-// through cables returns a channel whose connection can be cut.
+// mend lets connections be made again.
+func (c *cables) mend() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.down = false
+}
+
+func (c *cables) dialled() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dials
+}
+
+// throughCables returns a channel whose connection can be cut.
 func throughCables(t *testing.T, ordered bool) (*watermillbridge.Channel, *cables) {
 	t.Helper()
 	cfg, net := config(t), new(cables)
@@ -89,6 +104,51 @@ func TestConnectionsBreak(t *testing.T) {
 	broken.Wait()
 	shut(t, ch, c)
 	shut(t, other)
+}
+
+// A server that is away for long is come back to: the client would give up after 60
+// attempts.
+func TestReconnectsForEver(t *testing.T) {
+	ch, net := throughCables(t, false)
+	topic := name("orders")
+	c := join(t, ch, "g", topic)
+	net.cut(true)
+	require.Eventually(t, func() bool { return net.dialled() > 100 }, time.Minute, 10*time.Millisecond)
+	net.mend()
+	other := open(t)
+	produce(t, other, topic, 10)
+	collect(t, c, 10)
+	shut(t, ch, c)
+	shut(t, other)
+}
+
+// What the server finds duplicates by doesn't go with a message that is redriven: it
+// would be dropped the second time.
+func TestRedrivenTwice(t *testing.T) {
+	nc, _ := client(t)
+	ch, topic := open(t), name("orders")
+	c := join(t, ch, "g", topic)
+	m, err := watermillbridge.Encode(event.New("/t", "e", nil).WithID("1"))
+	require.NoError(t, err)
+	foreign := &nats.Msg{Subject: topic, Header: nats.Header{nats.MsgIdHdr: {"1"}}}
+	for k, v := range m.Metadata {
+		foreign.Header.Set(k, v)
+	}
+	require.NoError(t, nc.PublishMsg(foreign))
+	buf := make([]event.Delivery, 1)
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		_, err := c.Receive(ctx, buf)
+		cancel()
+		require.NoError(t, err)
+		require.Equal(t, "1", buf[0].Event.ID())
+		require.NoError(t, c.Settle(t.Context(), []event.Settlement{event.Dead(buf[0].Token, event.Cause{Code: "x"})}))
+		for l, err := range ch.DeadLetters(t.Context(), topic, "g") {
+			require.NoError(t, err)
+			require.NoError(t, ch.Redrive(t.Context(), l))
+		}
+	}
+	shut(t, ch, c)
 }
 
 // A server that is away keeps nobody from closing.
