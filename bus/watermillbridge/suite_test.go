@@ -14,6 +14,7 @@ import (
 	"github.com/leat-go/leat/bus/watermillbridge"
 	"github.com/leat-go/leat/event"
 	"github.com/leat-go/leat/internal/kafkatest"
+	"github.com/leat-go/leat/internal/servicetest"
 )
 
 // suite is Watermill's tests of all pub/subs, but for two: TestReconnect restarts a
@@ -68,10 +69,13 @@ func roomy() event.Channel { return memory.New(memory.Capacity(1 << 17)) }
 
 func TestSuiteOnMemory(t *testing.T) { runSuite(t, roomy(), false) }
 
-func TestSuiteOnKafka(t *testing.T) { runSuite(t, onKafka(t), false) }
+func TestSuiteOnKafka(t *testing.T) {
+	servicetest.Long(t)
+	runSuite(t, onKafka(t), false)
+}
 
 func TestSuiteOnKafkaUnderStress(t *testing.T) {
-	kafkatest.Long(t)
+	servicetest.Long(t)
 	stress(t, onKafka(t), 10, true)
 }
 

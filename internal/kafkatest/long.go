@@ -1,15 +1,13 @@
 package kafkatest
 
 import (
-	"os"
 	"testing"
+
+	"github.com/leat-go/leat/internal/servicetest"
 )
 
-// Long skips a test that takes a minute or more on a real broker where LEAT_LONG is 0:
-// the second of two runs, say, that differ in the toolchain alone.
+// Long is [servicetest.Long].
 func Long(t testing.TB) {
 	t.Helper()
-	if os.Getenv("LEAT_LONG") == "0" {
-		t.Skip("LEAT_LONG is 0")
-	}
+	servicetest.Long(t)
 }

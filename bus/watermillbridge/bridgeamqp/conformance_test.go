@@ -12,17 +12,21 @@ import (
 	"github.com/leat-go/leat/bus/watermillbridge/bridgeamqp"
 	"github.com/leat-go/leat/event"
 	"github.com/leat-go/leat/event/channeltest"
+	"github.com/leat-go/leat/internal/servicetest"
 )
 
 func TestConformance(t *testing.T) {
+	servicetest.Long(t)
 	conforms(t, bridgeamqp.Config{Subscriptions: 8}, 0, event.Guarantees{InHand: 8})
 }
 
 func TestConformanceOrdered(t *testing.T) {
+	servicetest.Long(t)
 	conforms(t, bridgeamqp.Config{Ordered: true}, 1, event.Guarantees{InHand: 1, OrderPerKey: true})
 }
 
 func TestConformanceQuorum(t *testing.T) {
+	servicetest.Long(t)
 	conforms(t, bridgeamqp.Config{Ordered: true, Quorum: true}, 1, event.Guarantees{InHand: 1, OrderPerKey: true})
 }
 

@@ -11,11 +11,13 @@ import (
 	"github.com/leat-go/leat/bus/watermillbridge/bridgeaws"
 	"github.com/leat-go/leat/event"
 	"github.com/leat-go/leat/event/channeltest"
+	"github.com/leat-go/leat/internal/servicetest"
 )
 
 // There is no PutRaw: its bytes are no text, which nobody can put into a queue. See
 // TestUndecodable.
 func TestConformance(t *testing.T) {
+	servicetest.Long(t)
 	t.Parallel()
 	cfg := bridgeaws.Config{Poll: time.Second, AWS: emulator(t), Lease: 5 * time.Second}
 	lives := new(sync.Map)

@@ -12,6 +12,7 @@ import (
 	"github.com/leat-go/leat/event"
 	"github.com/leat-go/leat/event/channeltest"
 	"github.com/leat-go/leat/internal/kafkatest"
+	"github.com/leat-go/leat/internal/servicetest"
 )
 
 const session = 6 * time.Second
@@ -24,6 +25,7 @@ func open(tb testing.TB, brokers []string) *watermillbridge.Channel {
 }
 
 func TestConformance(t *testing.T) {
+	servicetest.Long(t)
 	brokers := kafkatest.Brokers(t)
 	channeltest.Run(t, channeltest.Harness{
 		Open: func(tb testing.TB) event.Channel {

@@ -47,11 +47,13 @@ func client(tb testing.TB) (*nats.Conn, jetstream.JetStream) {
 }
 
 func TestConformance(t *testing.T) {
+	servicetest.Long(t)
 	t.Parallel()
 	conform(t, false)
 }
 
 func TestConformanceOrdered(t *testing.T) {
+	servicetest.Long(t)
 	t.Parallel()
 	conform(t, true)
 }

@@ -45,6 +45,7 @@ func client(tb testing.TB) *redis.Client {
 }
 
 func TestConformance(t *testing.T) {
+	servicetest.Long(t)
 	rdb := client(t)
 	channeltest.Run(t, channeltest.Harness{
 		Open: func(tb testing.TB) event.Channel { tb.Helper(); return open(tb) },
