@@ -82,6 +82,7 @@ func conform(t *testing.T, ordered bool) {
 		},
 		Members:   members,
 		Ephemeral: true,
+		Topic:     newSweeper(t).topic,
 		Crash:     watermillbridge.Crash,
 		Reopen: func(tb testing.TB, ch event.Channel) event.Channel {
 			tb.Helper()

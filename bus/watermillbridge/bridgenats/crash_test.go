@@ -17,7 +17,7 @@ func TestServerDies(t *testing.T) {
 	srv := servicetest.Start(t, "nats")
 	cfg := config(t)
 	cfg.URL = srv.Addr()
-	ch, topic := openWith(t, cfg), name("orders")
+	ch, topic := openWith(t, cfg), name(t, "orders")
 	c := join(t, ch, "g", topic)
 	p, err := ch.Producer(t.Context(), topic)
 	require.NoError(t, err)

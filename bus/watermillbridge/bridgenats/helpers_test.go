@@ -13,8 +13,11 @@ import (
 	"github.com/leat-go/leat/event"
 )
 
-// name returns a name that nobody else has.
-func name(what string) string { return what + "-" + strings.ToLower(event.NewID()) }
+// name returns the name of a topic that nobody else has. It goes with the test.
+func name(tb testing.TB, what string) string {
+	tb.Helper()
+	return newSweeper(tb).topic(what + "-" + strings.ToLower(event.NewID()))
+}
 
 // produce produces n events with the ids 0, 1, ….
 func produce(t *testing.T, ch event.Channel, topic string, n int) {

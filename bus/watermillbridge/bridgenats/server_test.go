@@ -79,7 +79,7 @@ func throughCables(t *testing.T, ordered bool) (*watermillbridge.Channel, *cable
 // Connections that break lose nothing.
 func TestConnectionsBreak(t *testing.T) {
 	ch, net := throughCables(t, false)
-	topic := name("orders")
+	topic := name(t, "orders")
 	c := join(t, ch, "g", topic)
 	var broken sync.WaitGroup
 	done := make(chan struct{})
@@ -110,7 +110,7 @@ func TestConnectionsBreak(t *testing.T) {
 // attempts.
 func TestReconnectsForEver(t *testing.T) {
 	ch, net := throughCables(t, false)
-	topic := name("orders")
+	topic := name(t, "orders")
 	c := join(t, ch, "g", topic)
 	net.cut(true)
 	require.Eventually(t, func() bool { return net.dialled() > 100 }, time.Minute, 10*time.Millisecond)
@@ -126,7 +126,7 @@ func TestReconnectsForEver(t *testing.T) {
 // would be dropped the second time.
 func TestRedrivenTwice(t *testing.T) {
 	nc, _ := client(t)
-	ch, topic := open(t), name("orders")
+	ch, topic := open(t), name(t, "orders")
 	c := join(t, ch, "g", topic)
 	m, err := watermillbridge.Encode(event.New("/t", "e", nil).WithID("1"))
 	require.NoError(t, err)
@@ -154,7 +154,7 @@ func TestRedrivenTwice(t *testing.T) {
 // A server that is away keeps nobody from closing.
 func TestCloseWithoutServer(t *testing.T) {
 	ch, net := throughCables(t, false)
-	topic := name("orders")
+	topic := name(t, "orders")
 	c := join(t, ch, "g", topic)
 	produce(t, ch, topic, 20)
 	_, err := c.Receive(t.Context(), make([]event.Delivery, 1))
@@ -170,7 +170,7 @@ func TestCloseWithoutServer(t *testing.T) {
 // earliest event.
 func TestGroupIsRemoved(t *testing.T) {
 	_, js := client(t)
-	ch, topic := open(t), name("orders")
+	ch, topic := open(t), name(t, "orders")
 	c := join(t, ch, "g", topic)
 	produce(t, ch, topic, 10)
 	collect(t, c, 10)
@@ -187,7 +187,7 @@ func TestGroupIsRemoved(t *testing.T) {
 // hand, at once.
 func TestHandsAreSmallAndGivenBack(t *testing.T) {
 	_, js := client(t)
-	ch, topic := open(t), name("orders")
+	ch, topic := open(t), name(t, "orders")
 	produce(t, ch, topic, 50)
 	c := join(t, ch, "g", topic)
 	consumer, err := js.Consumer(t.Context(), topic, "g")
@@ -210,7 +210,7 @@ func TestHandsAreSmallAndGivenBack(t *testing.T) {
 // Streams that a group alone reads keep nothing that it has settled.
 func TestOwnStreamsAreEmptied(t *testing.T) {
 	_, js := client(t)
-	ch, topic := open(t), name("orders")
+	ch, topic := open(t), name(t, "orders")
 	c := join(t, ch, "g", topic)
 	length := func(stream string) int {
 		s, err := js.Stream(t.Context(), stream)
@@ -244,7 +244,7 @@ func TestOwnStreamsAreEmptied(t *testing.T) {
 // Of a private subscription nothing is left.
 func TestPrivateLeavesNothing(t *testing.T) {
 	_, js := client(t)
-	ch, topic := open(t), name("orders")
+	ch, topic := open(t), name(t, "orders")
 	c, err := ch.Consumer(t.Context(), event.Subscription{Group: "g", Topics: []string{topic}, Ephemeral: true})
 	require.NoError(t, err)
 	stream, err := js.Stream(t.Context(), topic)
@@ -261,11 +261,11 @@ func TestRefused(t *testing.T) {
 	_, js := client(t)
 	ch := open(t)
 	for what, cfg := range map[string]jetstream.StreamConfig{
-		"subjects":  {Subjects: []string{name("other")}},
+		"subjects":  {Subjects: []string{name(t, "other")}},
 		"retention": {Retention: jetstream.WorkQueuePolicy},
 		"no_ack":    {NoAck: true},
 	} {
-		cfg.Name = name("orders")
+		cfg.Name = name(t, "orders")
 		if cfg.Subjects == nil {
 			cfg.Subjects = []string{cfg.Name}
 		}
@@ -274,7 +274,7 @@ func TestRefused(t *testing.T) {
 		_, err = ch.Producer(t.Context(), cfg.Name)
 		require.ErrorContains(t, err, what)
 	}
-	topic := name("orders")
+	topic := name(t, "orders")
 	_, err := ch.Producer(t.Context(), topic)
 	require.NoError(t, err)
 	_, err = js.CreateConsumer(t.Context(), topic, jetstream.ConsumerConfig{Durable: "g", AckPolicy: jetstream.AckNonePolicy})
@@ -289,7 +289,7 @@ func TestRefused(t *testing.T) {
 // A group that exists gets what is needed, and goes on where it is.
 func TestGroupIsAdopted(t *testing.T) {
 	_, js := client(t)
-	ch, topic := open(t), name("orders")
+	ch, topic := open(t), name(t, "orders")
 	produce(t, ch, topic, 3)
 	_, err := js.CreateConsumer(t.Context(), topic, jetstream.ConsumerConfig{
 		Durable: "g", AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverLastPolicy, AckWait: time.Hour, MaxDeliver: 3,
@@ -313,7 +313,7 @@ func TestGroupIsAdopted(t *testing.T) {
 // With Ordered the order is the stream's, also when members crash and others go on.
 func TestOrderedAmongMembers(t *testing.T) {
 	ch, _ := throughCables(t, true)
-	topic := name("orders")
+	topic := name(t, "orders")
 	members := make(map[event.Consumer]bool)
 	for range 3 {
 		members[join(t, ch, "g", topic)] = true

@@ -170,7 +170,7 @@ func serve(topic, url string) error {
 // on Watermill. Its name is one that Watermill alone can have.
 func onTopic(t *testing.T) (topic string, publish func(ids ...string)) {
 	t.Helper()
-	topic = name("alone")
+	topic = name(t, "alone")
 	nc, js := client(t)
 	_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: topic, Subjects: []string{topic}})
 	require.NoError(t, err)

@@ -57,6 +57,7 @@ func TestConformance(t *testing.T) {
 			Capabilities: channeltest.DeadLetters | channeltest.GroupProducer,
 		},
 		Ephemeral: true,
+		Topic:     newSweeper(t).topic,
 		Crash:     watermillbridge.Crash,
 		Reopen: func(tb testing.TB, ch event.Channel) event.Channel {
 			tb.Helper()

@@ -32,6 +32,7 @@ func TestForgotten(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			topic := "end-" + strings.ToLower(event.NewID())
+			defer rdb.Del(context.Background(), topic)
 			require.NoError(t, rdb.XGroupCreateMkStream(t.Context(), topic, "g", "0").Err())
 			require.NoError(t, rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: topic, Values: []any{"payload", "p"}}).Err())
 			h := &hand{

@@ -13,8 +13,11 @@ import (
 	"github.com/leat-go/leat/event"
 )
 
-// name returns a name that nobody else has.
-func name(what string) string { return what + "-" + strings.ToLower(event.NewID()) }
+// name returns the name of a topic that nobody else has. It goes with the test.
+func name(tb testing.TB, what string) string {
+	tb.Helper()
+	return newSweeper(tb).topic(what + "-" + strings.ToLower(event.NewID()))
+}
 
 // produce produces n events with the ids 0, 1, ….
 func produce(t *testing.T, ch event.Channel, topic string, n int) {
@@ -45,7 +48,7 @@ func pending(t *testing.T, rdb *redis.Client, group, topic string, idle time.Dur
 // same, and Close gives it all back: others need not wait until it is idle for long.
 func TestHandsAreSmallAndGivenBack(t *testing.T) {
 	rdb, ch := client(t), open(t)
-	topic, group := name("orders"), name("g")
+	topic, group := name(t, "orders"), "g"
 	produce(t, ch, topic, 50)
 	c := join(t, ch, group, topic)
 	require.Eventually(t, func() bool { return len(pending(t, rdb, group, topic, 0)) == 8 }, 10*time.Second, 10*time.Millisecond)

@@ -79,7 +79,7 @@ func (c *cables) cut(down bool) {
 func TestConnectionsBreak(t *testing.T) {
 	cfg, net := config(t), new(cables)
 	cfg.Redis.Dialer, cfg.MaxHold = net.dial, 2*time.Second
-	ch, topic := openWith(t, cfg), name("orders")
+	ch, topic := openWith(t, cfg), name(t, "orders")
 	c := join(t, ch, "g", topic)
 	var broken sync.WaitGroup
 	done := make(chan struct{})
@@ -108,7 +108,7 @@ func TestConnectionsBreak(t *testing.T) {
 func TestCloseWithoutServer(t *testing.T) {
 	cfg, net := config(t), new(cables)
 	cfg.Redis.Dialer = net.dial
-	ch, topic := openWith(t, cfg), name("orders")
+	ch, topic := openWith(t, cfg), name(t, "orders")
 	c := join(t, ch, "g", topic)
 	produce(t, ch, topic, 20)
 	_, err := c.Receive(t.Context(), make([]event.Delivery, 1))
@@ -122,7 +122,7 @@ func TestCloseWithoutServer(t *testing.T) {
 
 // A group that somebody removes is made again, and begins at the earliest event.
 func TestGroupIsRemoved(t *testing.T) {
-	rdb, ch, topic := client(t), open(t), name("orders")
+	rdb, ch, topic := client(t), open(t), name(t, "orders")
 	c := join(t, ch, "g", topic)
 	produce(t, ch, topic, 10)
 	collect(t, c, 10)
@@ -136,7 +136,7 @@ func TestGroupIsRemoved(t *testing.T) {
 
 // Streams that a group alone reads keep nothing that it has settled.
 func TestOwnStreamsAreTrimmed(t *testing.T) {
-	rdb, ch, topic := client(t), open(t), name("orders")
+	rdb, ch, topic := client(t), open(t), name(t, "orders")
 	c := join(t, ch, "g", topic)
 	require.NoError(t, ch.ProduceTo(t.Context(), "g", topic, event.MarkNone, event.New("/t", "e", nil).WithID("0")))
 	collect(t, c, 1)
@@ -173,7 +173,7 @@ func TestOwnStreamsAreTrimmed(t *testing.T) {
 func TestRetention(t *testing.T) {
 	cfg, rdb := config(t), client(t)
 	cfg.Retention, cfg.MaxHold = time.Second, time.Minute
-	ch, topic := openWith(t, cfg), name("orders")
+	ch, topic := openWith(t, cfg), name(t, "orders")
 	stays := func(why string) {
 		t.Helper()
 		require.Never(t, func() bool {
@@ -213,7 +213,7 @@ func TestRetention(t *testing.T) {
 
 // A consumer that has something in hand stays in its group: it would be lost with it.
 func TestLeavesNothingBehind(t *testing.T) {
-	rdb, ch, topic := client(t), open(t), name("orders")
+	rdb, ch, topic := client(t), open(t), name(t, "orders")
 	c := join(t, ch, "g", topic)
 	produce(t, ch, topic, 4)
 	require.Eventually(t, func() bool { return len(pending(t, rdb, "g", topic, 0)) == 4 }, 10*time.Second, 10*time.Millisecond)

@@ -70,7 +70,7 @@ func through(t *testing.T, group, topic string, h handle) service {
 // onTopic returns a topic and a function that publishes to it as a service on Watermill.
 func onTopic(t *testing.T) (topic string, publish func(ids ...string)) {
 	t.Helper()
-	topic = name("alone")
+	topic = name(t, "alone")
 	pub, err := redisstream.NewPublisher(redisstream.PublisherConfig{Client: redis.NewClient(&redis.Options{Addr: servicetest.Addr(t, "redis")})}, watermill.NopLogger{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, pub.Close()) })

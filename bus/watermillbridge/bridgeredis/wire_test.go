@@ -27,7 +27,7 @@ func order(id string) event.Event {
 // A service on plain Watermill reads what leat writes, and leat what it publishes: events
 // with Encode, and what knows nothing of events.
 func TestPlainWatermill(t *testing.T) {
-	ch, topic := open(t), name("wire")
+	ch, topic := open(t), name(t, "wire")
 	p, err := ch.Producer(t.Context(), topic)
 	require.NoError(t, err)
 	require.NoError(t, p.Produce(t.Context(), order("1")))
