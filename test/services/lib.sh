@@ -152,6 +152,13 @@ signal() { # signal NAME [gone]: to all processes and their children; with "gone
   done
 }
 
+stopped() { # wait until all that run have stopped: on a busy machine that takes a moment
+  local pid
+  for pid in $(running); do
+    until [[ $(stat_of "$pid") == [Tt]* ]]; do sleep 0.01; done
+  done
+}
+
 # ── readiness ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 await() { # await PROCESS COMMAND...: wait until COMMAND succeeds
@@ -237,7 +244,7 @@ main() {
     install | start | stop | status | guard) "$1" ;;
     state) echo "$state" ;;
     kill) signal KILL gone ;;
-    pause) signal STOP ;;
+    pause) signal STOP && stopped ;;
     resume) signal CONT ;;
     *) usage ;;
   esac

@@ -59,10 +59,21 @@ type cluster struct {
 }
 
 func (k *cluster) subscriber(m watermillbridge.Member) (message.Subscriber, error) {
-	return wkafka.NewSubscriber(wkafka.SubscriberConfig{
-		Brokers: k.cfg.Brokers, Unmarshaler: marshaler{}, OverwriteSaramaConfig: k.settings,
-		ConsumerGroup: m.Group, Tracer: k.sessions,
-	}, m.Logger)
+	of := func(group string) (message.Subscriber, error) {
+		return wkafka.NewSubscriber(wkafka.SubscriberConfig{
+			Brokers: k.cfg.Brokers, Unmarshaler: marshaler{}, OverwriteSaramaConfig: k.settings,
+			ConsumerGroup: group, Tracer: k.sessions,
+		}, m.Logger)
+	}
+	main, err := of(m.Group)
+	if err != nil {
+		return nil, err
+	}
+	redrives, err := of(redriveGroup(m.Group))
+	if err != nil {
+		return nil, errors.Join(err, main.Close())
+	}
+	return &subscriber{main, redrives, m.Group}, nil
 }
 
 // private returns a subscriber of all partitions, from their ends on.

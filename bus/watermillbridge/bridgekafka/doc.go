@@ -11,6 +11,9 @@
 // partitions at a time: [Config].Subscriptions more of them don't help a member that has
 // all partitions. What waits for a retry holds up its partition.
 //
+// A group G reads T.G.redrive as the Kafka group G.redrive, and those who look at dead
+// letters T.G.dead as G.letters.
+//
 // When partitions move, what is in hand of them is lost at once: the contexts of its
 // handlers end with [event.ErrLeaseLost], and it comes again. Watermill alone waits for
 // such handlers for as long as a rebalance may take, and lets them go on beside those of

@@ -15,6 +15,7 @@ import (
 // before anybody joins, or events that are published before its first commit would be
 // behind it, or in front of it, by chance.
 func (k *cluster) ensureGroup(ctx context.Context, group, topic string, from event.Start) error {
+	group = kafkaGroup(group, topic)
 	begun, err := k.committed(ctx, group, topic)
 	if err != nil {
 		return err
