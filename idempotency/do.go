@@ -36,7 +36,9 @@ func (o *Once) Do(ctx context.Context, key Key, fingerprint string, f func(conte
 	}
 	o.stats.answered()
 	switch g.State {
-	case Claimed, Failed:
+	case Claimed:
+	case Failed: // the store was asked to take it over
+		return event.Result{}, fmt.Errorf("idempotency: the store didn't let %v be retaken", key)
 	case Busy:
 		o.stats.busy.Add(1)
 		return event.Result{}, &BusyError{g.Left}

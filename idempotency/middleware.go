@@ -117,10 +117,6 @@ func again(ctx context.Context, r Record) error {
 
 // conclude records what became of a run, and returns what its delivery is to become.
 func (o *Once) conclude(ctx context.Context, h *holding, sent *recorder, err error) error {
-	if errors.Is(context.Cause(h.ctx), event.ErrLeaseLost) && ctx.Err() == nil { //nolint:contextcheck // it is made of ctx
-		o.stats.fenced.Add(1)
-		return event.Postpone(0, fmt.Errorf("%w: %w", ErrFenced, event.ErrLeaseLost))
-	}
 	var r Record
 	switch event.VerdictOf(err).Kind {
 	case event.Done:
@@ -131,6 +127,10 @@ func (o *Once) conclude(ctx context.Context, h *holding, sent *recorder, err err
 	case event.Rejected:
 		r.Rejected = rejection(err)
 	case event.Failed, event.FailedForGood, event.Postponed:
+		if errors.Is(context.Cause(h.ctx), event.ErrLeaseLost) && ctx.Err() == nil { //nolint:contextcheck // it is made of ctx
+			o.stats.fenced.Add(1)
+			return event.Postpone(0, fmt.Errorf("%w: %w", ErrFenced, event.ErrLeaseLost)) // not its failure
+		}
 		o.undone(ctx, h)
 		return err
 	}
@@ -141,7 +141,8 @@ func (o *Once) conclude(ctx context.Context, h *holding, sent *recorder, err err
 }
 
 // complete records a success, again and again while the claim is ours: the effect has
-// happened, and without a record it would happen again.
+// happened, and without a record it would happen again. A claim that has ended, and that
+// nobody took over, is worth the try.
 func (o *Once) complete(ctx context.Context, h *holding, r Record) error {
 	ctx = context.WithoutCancel(ctx)
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {

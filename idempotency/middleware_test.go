@@ -273,6 +273,23 @@ func TestOvertaken(t *testing.T) {
 	})
 }
 
+// A success counts also when the claim has ended meanwhile, as long as nobody took over.
+func TestSuccessAfterTheLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &away{Store: idempotency.NewMemory(idempotency.MemoryConfig{})}
+		a.extend.Store(true)
+		runs := 0
+		h := idempotency.Middleware(a, idempotency.Lease(time.Second)).Wrap(func(context.Context, event.Event) error {
+			runs++
+			time.Sleep(5 * time.Second) // virtual
+			return nil
+		})
+		require.NoError(t, h(t.Context(), order("1")))
+		require.NoError(t, h(t.Context(), order("1")))
+		require.Equal(t, 1, runs)
+	})
+}
+
 // What a store forgets too soon is a mistake at the start.
 func TestWindowIsChecked(t *testing.T) {
 	once := idempotency.Middleware(idempotency.NewMemory(idempotency.MemoryConfig{Window: time.Hour}))
