@@ -86,3 +86,59 @@ func TestWhatIsLostWhileAMemberCloses(t *testing.T) {
 		require.NoError(t, ch.Close(t.Context()))
 	})
 }
+
+// cut is a queue that ends the context of what it has handed out, and waits for an answer
+// all the same.
+type cut struct {
+	clinging
+
+	cuts chan context.CancelFunc
+}
+
+func (q cut) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	in, err := q.clinging.Subscribe(ctx, topic)
+	out := make(chan *message.Message)
+	go func() {
+		defer close(out)
+		for m := range in {
+			own, end := context.WithCancel(ctx)
+			m.SetContext(own)
+			q.cuts <- end
+			out <- m
+		}
+	}()
+	return out, err
+}
+
+// What is lost because its context ended is given back too.
+func TestWhatIsCutOffComesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := cut{make(clinging, 10), make(chan context.CancelFunc, 10)}
+		ch := bridged(t, func(ps *watermillbridge.PubSub) {
+			ps.Publisher = q
+			ps.Subscriber = func(m watermillbridge.Member) (message.Subscriber, error) {
+				if m.Group == "shop.g" {
+					return q, nil
+				}
+				return make(clinging), nil
+			}
+		})
+		c, err := ch.Consumer(t.Context(), event.Subscription{Group: "shop.g", Topics: []string{"orders"}})
+		require.NoError(t, err)
+		p, err := ch.Producer(t.Context(), "orders")
+		require.NoError(t, err)
+		require.NoError(t, p.Produce(t.Context(), event.New("/t", "e", nil)))
+		buf := make([]event.Delivery, 1)
+		for range 3 {
+			_, err := c.Receive(t.Context(), buf)
+			require.NoError(t, err)
+			ctx, ok := c.Begin(buf[0].Token)
+			require.True(t, ok)
+			(<-q.cuts)()
+			<-ctx.Done()
+			require.ErrorIs(t, context.Cause(ctx), event.ErrLeaseLost)
+		}
+		require.NoError(t, c.Close(t.Context()))
+		require.NoError(t, ch.Close(t.Context()))
+	})
+}
