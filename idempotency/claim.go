@@ -33,12 +33,18 @@ func hold(ctx context.Context, store Store, key Key, g Grant, lease time.Duratio
 	h.ctx, h.cancel = context.WithCancelCause(context.WithValue(ctx, fenceKey{}, g.Fence))
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.timer = time.AfterFunc(lease/3, h.beat)
+	h.timer = time.AfterFunc(time.Until(asked.Add(lease/3)), h.beat) // at once where the answer took longer
 	return h
 }
 
-// beat extends the lease. When that fails it is tried again until the lease is over.
+// beat extends the lease. When that fails it is tried again until the lease is over, which
+// ends the run also while there is no answer: not every client heeds its context.
 func (h *holding) beat() {
+	h.mu.Lock()
+	until := h.until
+	h.mu.Unlock()
+	over := time.AfterFunc(time.Until(until), func() { h.cancel(event.ErrLeaseLost) })
+	defer over.Stop()
 	asked := time.Now()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.ctx), h.lease/3)
 	err := h.store.Extend(ctx, h.key, h.fence, h.lease)

@@ -24,12 +24,14 @@ func (e *BusyError) Is(target error) bool { return target == ErrBusy }
 // fingerprint tells what is to be done, "" if the key alone does: another one is refused
 // with [ErrMismatch]. While somebody else is at it the error is a *[BusyError].
 //
-// An error of f leaves nothing behind: the next call runs it again. An [event.Reject] is an
+// An error of f, or a panic, leaves nothing behind: the next call runs it again. An [event.Reject] is an
 // answer, recorded and given again. Do returns when the answer is recorded; when that can't
 // be done before the claim ends, the error says so, and f may run again.
 func (o *Once) Do(ctx context.Context, key Key, fingerprint string, f func(context.Context) (event.Result, error)) (event.Result, error) {
 	asked := time.Now()
-	g, err := o.store.Claim(ctx, key, Claim{Lease: o.lease, Fingerprint: fingerprint, Retake: true})
+	limited, cancel := context.WithTimeout(ctx, o.lease) // an answer that comes later would be no claim
+	defer cancel()
+	g, err := o.store.Claim(limited, key, Claim{Lease: o.lease, Fingerprint: fingerprint, Retake: true})
 	if err != nil {
 		o.stats.failed()
 		return event.Result{}, fmt.Errorf("idempotency: the store: %w", err)
@@ -67,7 +69,14 @@ func answer(r Record) (event.Result, error) {
 }
 
 func (o *Once) run(ctx context.Context, h *holding, f func(context.Context) (event.Result, error)) (event.Result, error) {
+	returned := false
+	defer func() {
+		if !returned {
+			o.release(ctx, h.key, h.fence)
+		}
+	}()
 	result, err := f(h.ctx) //nolint:contextcheck // it is made of ctx
+	returned = true
 	var r Record
 	switch event.VerdictOf(err).Kind {
 	case event.Done:

@@ -37,9 +37,21 @@
 //
 // Between the effect and its record the process can die. Then the lease ends, and the
 // handler runs again: the effect is doubled if nothing else prevents it. Where that must
-// not be, the effect has to go into the same transaction as the record, or whoever has the
-// effect has to know [Fence]: the number of the claim, higher than that of any before, by
-// which one that was overtaken can be refused.
+// not be, the effect has to go into the same transaction as the record ([InTx], with a
+// [Transactor] such as that of stores/pgstore), or whoever has the effect has to know
+// [Fence]: the number of the claim, higher than that of any before, by which one that was
+// overtaken can be refused.
+//
+// # In a transaction
+//
+// [InTx] claims the key in a transaction, and runs the handler in it. The record, the effect
+// and what was published commit together: there is nothing in between at which a crash could
+// double one, lose one, or leave one without the others. Others who come meanwhile are
+// postponed. There are no leases: a transaction whose process has died is the database's to
+// end. That a delivery isn't ours any more doesn't undo what its handler did: it commits,
+// and whoever gets the event next is told that it is done. A batch is one transaction; where
+// one of its events fails each has its own. What the database interrupts is begun again, and
+// is no failure of the event; a commit that it refuses for what is in it is one ([ErrAborted]).
 //
 // # Without the store
 //
@@ -48,8 +60,30 @@
 // When it goes away while a handler runs, the claim's end ends the handler's context; when
 // the handler has ended, the record is tried again for as long as the claim lasts.
 //
+// # Testing
+//
+// bustest.Explore lets an application's processes die between any two of its steps, with
+// duplicates, lost leases and any order. With the middleware on a store in memory one test
+// shows that a handler's effect is there once:
+//
+//	func TestOnce(t *testing.T) {
+//		bustest.Explore(t, func(w *bustest.World) {
+//			balance := 0
+//			once := idempotency.Middleware(idempotency.NewMemory(idempotency.MemoryConfig{}))
+//			w.Handlers(func(b *bus.Bus) {
+//				bus.Subscribe(b, "bank", func(ctx context.Context, d Deposit) error {
+//					balance += d.Cents
+//					return nil
+//				}, bus.With(once))
+//			})
+//			w.Publish(Deposit{Cents: 100})
+//			w.State(func() any { return balance })
+//		})
+//	}
+//
 // # How long
 //
-// A store keeps a record for its window. A channel that can bring an event again after
-// that is refused at start.
+// A store keeps a record for its window. A channel that says it can bring an event again
+// after that is refused at start. One that can't say isn't: Kafka with a topic that is kept
+// for ever, of which a group can be set back to any place.
 package idempotency

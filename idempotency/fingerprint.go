@@ -9,7 +9,7 @@ import (
 )
 
 // fingerprint tells payloads apart: the first 128 bits of a SHA-256 of type, content
-// type and data.
+// type and data, or of the digest of data that are elsewhere.
 func fingerprint(e event.Event) string {
 	h := sha256.New()
 	h.Write([]byte(e.Type()))
@@ -17,6 +17,10 @@ func fingerprint(e event.Event) string {
 	h.Write([]byte(e.ContentType()))
 	h.Write([]byte{0})
 	h.Write(e.Data())
+	if digest := e.Extension(event.ExtDataDigest); digest != "" && len(e.Data()) == 0 {
+		h.Write([]byte{0})
+		h.Write([]byte(digest))
+	}
 	return base64.RawStdEncoding.EncodeToString(h.Sum(nil)[:16])
 }
 

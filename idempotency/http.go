@@ -40,9 +40,10 @@ const (
 // first that next gave. That is said by the header Idempotency-Replayed: true.
 //
 // While the first request runs the others get 409 with Retry-After; a key that comes with
-// another request, by method, path, query and body, gets 422; one that is no key gets 400. An
-// answer of 500 or more is not kept: the next request runs again. GET, HEAD, OPTIONS and
-// TRACE pass as they are: they have no effect.
+// another request, by method, path, query, content type and body, gets 422; one that is no
+// key gets 400; while the store doesn't answer nothing runs, and there is 503. An answer of
+// 500 or more is not kept, nor is one that is too long, or a panic: the next request runs
+// again. GET, HEAD, OPTIONS and TRACE pass as they are: they have no effect.
 func (o *Once) Handler(next http.Handler, cfg HandlerConfig) http.Handler {
 	if cfg.MaxBytes == 0 {
 		cfg.MaxBytes = defaultMaxBody
@@ -153,9 +154,10 @@ type recording struct {
 // Header implements [http.ResponseWriter].
 func (r *recording) Header() http.Header { return r.to.Header }
 
-// WriteHeader implements [http.ResponseWriter].
+// WriteHeader implements [http.ResponseWriter]. What only informs is left out.
 func (r *recording) WriteHeader(status int) {
-	if !r.begun {
+	informs := status >= 100 && status < 200 && status != http.StatusSwitchingProtocols
+	if !r.begun && !informs {
 		r.to.Status, r.begun = status, true
 	}
 }

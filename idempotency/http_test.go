@@ -124,3 +124,22 @@ func TestDo(t *testing.T) {
 		require.NotErrorIs(t, err, idempotency.ErrBusy)
 	})
 }
+
+// An answer that only informs is not the one that is kept.
+func TestHandlerInforms(t *testing.T) {
+	once := idempotency.Middleware(idempotency.NewMemory(idempotency.MemoryConfig{}))
+	runs := 0
+	h := once.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		runs++
+		w.WriteHeader(http.StatusEarlyHints)
+		if runs == 1 {
+			http.Error(w, "no", http.StatusInternalServerError)
+			return
+		}
+		w.WriteHeader(http.StatusCreated)
+	}), idempotency.HandlerConfig{})
+	require.Equal(t, http.StatusInternalServerError, ask(h, http.MethodPost, "k", "a").Code)
+	require.Equal(t, http.StatusCreated, ask(h, http.MethodPost, "k", "a").Code)
+	require.Equal(t, http.StatusCreated, ask(h, http.MethodPost, "k", "a").Code)
+	require.Equal(t, 2, runs)
+}

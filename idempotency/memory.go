@@ -14,6 +14,7 @@ type Memory struct {
 	window   time.Duration
 	capacity int // of a shard
 	seed     maphash.Seed
+	start    time.Time
 	shards   [shards]shard
 }
 
@@ -39,7 +40,7 @@ func NewMemory(cfg MemoryConfig) *Memory {
 	if cfg.Capacity <= 0 {
 		cfg.Capacity = defaultCapacity
 	}
-	m := &Memory{window: cfg.Window, capacity: (cfg.Capacity + shards - 1) / shards, seed: maphash.MakeSeed()}
+	m := &Memory{window: cfg.Window, capacity: (cfg.Capacity + shards - 1) / shards, seed: maphash.MakeSeed(), start: time.Now()}
 	for i := range m.shards {
 		m.shards[i].entries = make(map[Key]*entry)
 	}
@@ -53,17 +54,19 @@ type shard struct {
 	wheel   wheel
 }
 
-// entry is a key that is known.
+// entry is a key that is known. There are a million of them: times are what has passed
+// since the store was made.
 type entry struct {
+	key         Key
 	state       State // Claimed, Completed or Failed
 	free        bool  // released: to be claimed
 	fence       uint64
 	attempts    int
-	until       time.Time // end of the lease
-	expires     time.Time
+	until       time.Duration // end of the lease
+	expires     time.Duration
 	noted       int64 // the bucket of the wheel where it stands last
 	fingerprint string
-	record      Record
+	record      *Record // nil: the zero one
 }
 
 func (m *Memory) shard(k Key) *shard {
@@ -83,7 +86,7 @@ func (m *Memory) Claim(ctx context.Context, key Key, c Claim) (Grant, error) {
 	if c.Lease <= 0 {
 		return Grant{}, errLease
 	}
-	now := time.Now()
+	now := time.Since(m.start)
 	s := m.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,47 +96,50 @@ func (m *Memory) Claim(ctx context.Context, key Key, c Claim) (Grant, error) {
 		if len(s.entries) >= m.capacity {
 			return Grant{}, ErrFull
 		}
-		e = &entry{free: true, fingerprint: c.Fingerprint}
+		e = &entry{key: key, free: true, fingerprint: c.Fingerprint}
 		s.entries[key] = e
-		m.keep(s, key, e, now.Add(c.Lease))
 	}
 	switch {
 	case c.Fingerprint != "" && e.fingerprint != "" && c.Fingerprint != e.fingerprint:
 		return Grant{State: Mismatch}, nil
 	case e.state == Completed:
-		return Grant{State: Completed, Record: e.record}, nil
+		g := Grant{State: Completed}
+		if e.record != nil {
+			g.Record = *e.record
+		}
+		return g, nil
 	case e.state == Failed && !c.Retake:
 		return Grant{State: Failed}, nil
-	case e.state == Claimed && !e.free && e.until.After(now):
-		return Grant{State: Busy, Left: e.until.Sub(now)}, nil
+	case e.state == Claimed && !e.free && e.until > now:
+		return Grant{State: Busy, Left: e.until - now}, nil
 	}
 	e.state, e.free = Claimed, false
 	e.fence++
 	e.attempts++
-	e.until = now.Add(c.Lease)
-	m.keep(s, key, e, e.until)
+	e.until = now + c.Lease
+	m.keep(s, e, e.until)
 	return Grant{State: Claimed, Fence: e.fence, Attempts: e.attempts}, nil
 }
 
 // keep lets an entry live for a window after a time. The shard is locked.
-func (m *Memory) keep(s *shard, key Key, e *entry, from time.Time) {
-	e.expires = from.Add(m.window)
+func (m *Memory) keep(s *shard, e *entry, from time.Duration) {
+	e.expires = from + m.window
 	if n := bucketOf(e.expires, m.window); n != e.noted {
 		e.noted = n
-		s.wheel.add(key, n)
+		s.wheel.add(e, n)
 	}
 }
 
 // expire forgets what was kept for long enough. The shard is locked.
-func (s *shard) expire(now time.Time, window time.Duration) {
+func (s *shard) expire(now, window time.Duration) {
 	for {
-		keys, ok := s.wheel.next(bucketOf(now, window))
+		old, ok := s.wheel.next(bucketOf(now, window))
 		if !ok {
 			return
 		}
-		for _, key := range keys {
-			if e := s.entries[key]; e != nil && !e.expires.After(now) {
-				delete(s.entries, key)
+		for _, e := range old {
+			if e.expires <= now && s.entries[e.key] == e {
+				delete(s.entries, e.key)
 			}
 		}
 	}
@@ -149,11 +155,11 @@ func (s *shard) claimed(key Key, fence uint64) *entry {
 }
 
 // change changes what a claim is, if it is still that.
-func (m *Memory) change(ctx context.Context, key Key, fence uint64, f func(*entry, time.Time)) error {
+func (m *Memory) change(ctx context.Context, key Key, fence uint64, f func(e *entry, now time.Duration)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	now := time.Now()
+	now := time.Since(m.start)
 	s := m.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,29 +168,33 @@ func (m *Memory) change(ctx context.Context, key Key, fence uint64, f func(*entr
 		return ErrFenced
 	}
 	f(e, now)
-	m.keep(s, key, e, now)
+	m.keep(s, e, now)
 	return nil
 }
 
 // Extend implements [Store]. A claim whose lease has ended is extended too, as long as
 // nobody else has the key.
 func (m *Memory) Extend(ctx context.Context, key Key, fence uint64, lease time.Duration) error {
-	return m.change(ctx, key, fence, func(e *entry, now time.Time) { e.until = now.Add(lease) })
+	return m.change(ctx, key, fence, func(e *entry, now time.Duration) { e.until = now + lease })
 }
 
 // Complete implements [Store].
 func (m *Memory) Complete(ctx context.Context, key Key, fence uint64, r Record) error {
-	return m.change(ctx, key, fence, func(e *entry, _ time.Time) { e.state, e.record = Completed, r })
+	var kept *Record // most leave nothing
+	if r.Result != nil || r.Rejected != nil || len(r.Sent) > 0 {
+		kept = &Record{r.Result, r.Rejected, r.Sent}
+	}
+	return m.change(ctx, key, fence, func(e *entry, _ time.Duration) { e.state, e.record = Completed, kept })
 }
 
 // Fail implements [Store].
 func (m *Memory) Fail(ctx context.Context, key Key, fence uint64) error {
-	return m.change(ctx, key, fence, func(e *entry, _ time.Time) { e.state = Failed })
+	return m.change(ctx, key, fence, func(e *entry, _ time.Duration) { e.state = Failed })
 }
 
 // Release implements [Store].
 func (m *Memory) Release(ctx context.Context, key Key, fence uint64) error {
-	return m.change(ctx, key, fence, func(e *entry, _ time.Time) { e.free = true })
+	return m.change(ctx, key, fence, func(e *entry, _ time.Duration) { e.free = true })
 }
 
 // Len returns how many keys are kept.

@@ -21,6 +21,7 @@ var (
 	_ event.Middleware      = (*Once)(nil)
 	_ event.BatchMiddleware = (*Once)(nil)
 	_ event.StartChecker    = (*Once)(nil)
+	_ event.ReadyChecker    = (*Once)(nil)
 )
 
 // Option is an option of [Middleware].
@@ -47,15 +48,28 @@ func Middleware(store Store, opts ...Option) *Once {
 func (o *Once) CheckStart(_ event.Subscription, g event.Guarantees) error {
 	switch {
 	case o.store == nil:
-		return errors.New("idempotency: the store is nil")
+		return errNoStore
 	case o.lease <= 0:
 		return fmt.Errorf("idempotency: a lease of %v", o.lease)
-	case g.RedeliveryHorizon > o.store.Window():
+	}
+	return checkWindow(o.store.Window(), g)
+}
+
+var errNoStore = errors.New("idempotency: the store is nil")
+
+func checkWindow(window time.Duration, g event.Guarantees) error {
+	if g.RedeliveryHorizon > window {
 		return fmt.Errorf("idempotency: the store keeps records for %v, and %s can bring an event again after %v",
-			o.store.Window(), g.Channel, g.RedeliveryHorizon)
+			window, g.Channel, g.RedeliveryHorizon)
 	}
 	return nil
 }
+
+// Stats returns what the middleware has done so far.
+func (o *Once) Stats() Stats { return o.stats.read() }
+
+// Ready implements [event.ReadyChecker]: it returns nil unless the store didn't answer last time.
+func (o *Once) Ready() error { return o.stats.ready() }
 
 // Wrap implements [event.Middleware].
 func (o *Once) Wrap(next event.Handler) event.Handler {
@@ -75,31 +89,39 @@ func (o *Once) Wrap(next event.Handler) event.Handler {
 func (o *Once) claim(ctx context.Context, e event.Event) (*holding, error) {
 	in, _ := event.FromContext(ctx)
 	key, asked := KeyOf(in.Group, e), time.Now()
-	g, err := o.store.Claim(ctx, key, Claim{Lease: o.lease, Fingerprint: fingerprint(e), Retake: in.Redriven})
+	limited, cancel := context.WithTimeout(ctx, o.lease) // an answer that comes later would be no claim
+	defer cancel()
+	g, err := o.store.Claim(limited, key, Claim{Lease: o.lease, Fingerprint: fingerprint(e), Retake: in.Redriven})
 	if err != nil {
-		return nil, o.away(err)
+		return nil, o.stats.away(err)
 	}
 	o.stats.answered()
-	switch g.State {
-	case Claimed:
-		o.stats.claimed.Add(1)
-		return hold(ctx, o.store, key, g, o.lease, asked, func(error) { o.stats.failed() }), nil
-	case Busy:
-		o.stats.busy.Add(1)
-		return nil, event.Postpone(g.Left, ErrBusy)
-	case Mismatch:
-		o.stats.mismatched.Add(1)
-		if derived(e) { // the first wins: it is out
-			return nil, nil //nolint:nilnil // handled
-		}
-		return nil, event.Permanent(fmt.Errorf("%w: %s", ErrMismatch, e.ID()))
-	case Failed: // its dead letter is there
-		o.stats.suppressed.Add(1)
-		return nil, nil //nolint:nilnil // handled
-	case Completed:
+	if g.State != Claimed {
+		return nil, o.stats.answer(ctx, e, g)
 	}
-	o.stats.suppressed.Add(1)
-	return nil, again(ctx, g.Record)
+	o.stats.claimed.Add(1)
+	return hold(ctx, o.store, key, g, o.lease, asked, func(error) { o.stats.failed() }), nil
+}
+
+// answer counts a delivery that there is nothing to run for, and returns its error.
+func (s *stats) answer(ctx context.Context, e event.Event, g Grant) error {
+	switch g.State {
+	case Busy:
+		s.busy.Add(1)
+		return event.Postpone(g.Left, ErrBusy)
+	case Mismatch:
+		s.mismatched.Add(1)
+		if derived(e) { // the first wins: it is out
+			return nil
+		}
+		return event.Permanent(fmt.Errorf("%w: %s", ErrMismatch, e.ID()))
+	case Failed: // its dead letter is there
+		s.suppressed.Add(1)
+		return nil
+	case Claimed, Completed:
+	}
+	s.suppressed.Add(1)
+	return again(ctx, g.Record)
 }
 
 // again answers as the handler did.
@@ -117,27 +139,36 @@ func again(ctx context.Context, r Record) error {
 
 // conclude records what became of a run, and returns what its delivery is to become.
 func (o *Once) conclude(ctx context.Context, h *holding, sent *recorder, err error) error {
-	var r Record
+	r, success, err := o.outcome(ctx, h, sent, err)
+	if success {
+		if failed := o.complete(ctx, h, r); failed != nil {
+			return failed
+		}
+	}
+	return err
+}
+
+// outcome returns what is to be recorded of a run that succeeded, or was rejected. What
+// failed is undone, and err is what its delivery is to become.
+func (o *Once) outcome(ctx context.Context, h *holding, sent *recorder, err error) (r Record, success bool, _ error) {
 	switch event.VerdictOf(err).Kind {
 	case event.Done:
 		r.Sent = sent.sent
 		if result, ok := event.ResultOf(ctx); ok {
 			r.Result = &result
 		}
+		return r, true, err
 	case event.Rejected:
 		r.Rejected = rejection(err)
+		return r, true, err
 	case event.Failed, event.FailedForGood, event.Postponed:
-		if errors.Is(context.Cause(h.ctx), event.ErrLeaseLost) && ctx.Err() == nil { //nolint:contextcheck // it is made of ctx
-			o.stats.fenced.Add(1)
-			return event.Postpone(0, fmt.Errorf("%w: %w", ErrFenced, event.ErrLeaseLost)) // not its failure
-		}
-		o.undone(ctx, h)
-		return err
 	}
-	if failed := o.complete(ctx, h, r); failed != nil {
-		return failed
+	if errors.Is(context.Cause(h.ctx), event.ErrLeaseLost) && ctx.Err() == nil { //nolint:contextcheck // it is made of ctx
+		o.stats.fenced.Add(1)
+		return r, false, event.Postpone(0, fmt.Errorf("%w: %w", ErrFenced, event.ErrLeaseLost)) // not its failure
 	}
-	return err
+	o.undone(ctx, h)
+	return r, false, err
 }
 
 // complete records a success, again and again while the claim is ours: the effect has
@@ -163,8 +194,26 @@ func (o *Once) complete(ctx context.Context, h *holding, r Record) error {
 		case <-timer.C:
 		case <-h.ctx.Done():
 			timer.Stop()
-			return o.away(err)
+			return o.stats.away(err)
 		}
+	}
+}
+
+// release gives a claim back.
+func (o *Once) release(ctx context.Context, key Key, fence uint64) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.lease/3)
+	defer cancel()
+	o.told(o.store.Release(ctx, key, fence))
+}
+
+// told counts what the store said to the end of a claim. Where it didn't answer the lease
+// ends by itself.
+func (o *Once) told(err error) {
+	switch {
+	case errors.Is(err, ErrFenced):
+		o.stats.fenced.Add(1)
+	case err != nil:
+		o.stats.failed()
 	}
 }
 
@@ -172,23 +221,15 @@ func (o *Once) complete(ctx context.Context, h *holding, r Record) error {
 // dead letter, once that is there.
 func (o *Once) undone(ctx context.Context, h *holding) {
 	after := func(ctx context.Context, outcome event.Outcome) {
+		if outcome.Kind != event.OutcomeDead {
+			o.release(ctx, h.key, h.fence)
+			return
+		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.lease/3)
 		defer cancel()
-		end := o.store.Release
-		if outcome.Kind == event.OutcomeDead {
-			end = o.store.Fail
-		}
-		if err := end(ctx, h.key, h.fence); err != nil && !errors.Is(err, ErrFenced) {
-			o.stats.failed() // the lease ends by itself
-		}
+		o.told(o.store.Fail(ctx, h.key, h.fence))
 	}
 	if event.OnOutcome(ctx, nil, after) != nil { // nobody tells the outcome
 		after(ctx, event.Outcome{Kind: event.OutcomeRetried})
 	}
-}
-
-// away postpones what the store didn't answer for.
-func (o *Once) away(err error) error {
-	n := o.stats.failed()
-	return event.Postpone(min(100*time.Millisecond<<min(n-1, 7), 10*time.Second), fmt.Errorf("idempotency: the store: %w", err))
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/leat-go/leat/event"
@@ -273,6 +275,114 @@ func raceCases() []testCase {
 	}
 }
 
+func batchCases() []testCase {
+	return []testCase{
+		{
+			"Batch", "Many keys are claimed, and completed, as they would be one after the other.",
+			func(e *env) {
+				const n = 100
+				keys, claims := make([]idempotency.Key, n), make([]idempotency.Claim, n)
+				for i := range n {
+					keys[i], claims[i] = e.key(strconv.Itoa(i)), idempotency.Claim{Lease: time.Minute, Fingerprint: "f"}
+				}
+				claims[3].Lease = 0
+				e.claim(keys[5], idempotency.Claim{Lease: time.Minute}, idempotency.Claimed)
+				e.claim(keys[7], idempotency.Claim{Lease: time.Minute}, idempotency.Claimed)
+				e.must("Complete", e.store.Complete(e.ctx(), keys[7], 1, full()))
+				e.claim(keys[9], idempotency.Claim{Lease: time.Minute, Fingerprint: "g"}, idempotency.Claimed)
+				want := map[int]idempotency.State{5: idempotency.Busy, 7: idempotency.Completed, 9: idempotency.Mismatch}
+				grants, errs := e.claimAll(keys, claims)
+				for i, g := range grants {
+					switch {
+					case (errs[i] != nil) != (i == 3):
+						e.t.Fatalf("claim %d: %v", i, errs[i])
+					case i != 3 && g.State != want[i]:
+						e.t.Fatalf("claim %d: %v, want %v", i, g.State, want[i])
+					case i != 3 && g.State == idempotency.Claimed && (g.Fence != 1 || g.Attempts != 1):
+						e.t.Fatalf("claim %d: fence %d, attempts %d", i, g.Fence, g.Attempts)
+					}
+				}
+				if !sameRecord(grants[7].Record, full()) {
+					e.t.Errorf("the record came as %+v", grants[7].Record)
+				}
+				fences, records := make([]uint64, n), make([]idempotency.Record, n)
+				for i := range n {
+					fences[i] = 1
+				}
+				fences[11], records[13] = 2, full()
+				for i, err := range e.completeAll(keys, fences, records) {
+					if want := i == 3 || i == 7 || i == 11; errors.Is(err, idempotency.ErrFenced) != want || err != nil && !want {
+						e.t.Errorf("completed %d: %v", i, err)
+					}
+				}
+				if g := e.claim(keys[13], idempotency.Claim{}, idempotency.Completed); !sameRecord(g.Record, full()) {
+					e.t.Errorf("the record came as %+v", g.Record)
+				}
+				e.claim(keys[11], idempotency.Claim{}, idempotency.Busy)
+			},
+		},
+		{
+			"BatchRace", "Of many who claim the same keys at a time, in any order, each key goes to one.",
+			func(e *env) {
+				const claimers, n = 16, 50
+				var got [n]atomic.Int64
+				var all sync.WaitGroup
+				for c := range claimers {
+					if (2*c+1)%5 == 0 {
+						continue // it would not take each once
+					}
+					all.Go(func() {
+						var keys []idempotency.Key
+						var claims []idempotency.Claim
+						at := func(i int) int { return (i*(2*c+1) + c) % n }
+						for i := range n {
+							keys, claims = append(keys, e.key(strconv.Itoa(at(i)))), append(claims, idempotency.Claim{Lease: time.Minute})
+						}
+						grants, errs := e.claimAll(keys, claims)
+						for i, g := range grants {
+							if errs[i] != nil {
+								e.t.Errorf("claim: %v", errs[i])
+							} else if g.State == idempotency.Claimed {
+								got[at(i)].Add(1)
+							}
+						}
+					})
+				}
+				all.Wait()
+				for i := range n {
+					if got[i].Load() != 1 {
+						e.t.Errorf("key %d was claimed %d times", i, got[i].Load())
+					}
+				}
+			},
+		},
+	}
+}
+
+// claimAll claims keys together where the store can.
+func (e *env) claimAll(keys []idempotency.Key, claims []idempotency.Claim) ([]idempotency.Grant, []error) {
+	if many, ok := e.store.(idempotency.BatchStore); ok {
+		return many.ClaimAll(e.ctx(), keys, claims)
+	}
+	grants, errs := make([]idempotency.Grant, len(keys)), make([]error, len(keys))
+	for i, k := range keys {
+		grants[i], errs[i] = e.store.Claim(e.ctx(), k, claims[i])
+	}
+	return grants, errs
+}
+
+// completeAll completes keys together where the store can.
+func (e *env) completeAll(keys []idempotency.Key, fences []uint64, records []idempotency.Record) []error {
+	if many, ok := e.store.(idempotency.BatchStore); ok {
+		return many.CompleteAll(e.ctx(), keys, fences, records)
+	}
+	errs := make([]error, len(keys))
+	for i, k := range keys {
+		errs[i] = e.store.Complete(e.ctx(), k, fences[i], records[i])
+	}
+	return errs
+}
+
 func expiryCases() []testCase {
 	return []testCase{
 		{
@@ -289,6 +399,40 @@ func expiryCases() []testCase {
 				e.pass(e.Window + e.Late)
 				e.claim(k, idempotency.Claim{}, idempotency.Claimed)
 				e.claim(failed, idempotency.Claim{}, idempotency.Claimed)
+			},
+		},
+	}
+}
+
+func skewCases() []testCase {
+	return []testCase{
+		{
+			"Skew", "The store's clock counts: workers whose clocks are decades apart agree on who has a key, and for how long.",
+			func(e *env) {
+				const lease = time.Hour
+				early, late := e.key("early"), e.key("late")
+				busy := func(t *testing.T, s idempotency.Store, k idempotency.Key) {
+					g, err := s.Claim(t.Context(), k, idempotency.Claim{Lease: lease})
+					if err != nil || g.State != idempotency.Busy || g.Left <= lease/2 || g.Left > lease {
+						t.Errorf("Claim: %v, %v left, %v; want busy, for an hour at most", g.State, g.Left, err)
+					}
+				}
+				e.claim(late, idempotency.Claim{Lease: lease}, idempotency.Claimed)
+				synctest.Test(e.t, func(t *testing.T) {
+					other := e.Other(t)
+					busy(t, other, late)
+					if g, err := other.Claim(t.Context(), early, idempotency.Claim{Lease: lease}); err != nil || g.State != idempotency.Claimed {
+						t.Errorf("Claim: %v, %v", g.State, err)
+					}
+				})
+				busy(e.t, e.store, early)
+				e.must("Complete", e.store.Complete(e.ctx(), late, 1, idempotency.Record{}))
+				synctest.Test(e.t, func(t *testing.T) {
+					g, err := e.Other(t).Claim(t.Context(), late, idempotency.Claim{Lease: lease})
+					if err != nil || g.State != idempotency.Completed {
+						t.Errorf("Claim of what was done: %v, %v", g.State, err)
+					}
+				})
 			},
 		},
 	}

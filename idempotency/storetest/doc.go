@@ -7,4 +7,7 @@
 //			Open: func(t testing.TB, window time.Duration) idempotency.Store { return mystore.New(server, window) },
 //		})
 //	}
+//
+// Stores are told for how long, never when: by what clock they measure is theirs to say,
+// and has to be one for all processes that share them. [Harness.Other] lets that be tested.
 package storetest

@@ -17,6 +17,11 @@ type Harness struct {
 	// connection to a server that other cases use too. Each case works with keys of its
 	// own.
 	Open func(t testing.TB, window time.Duration) idempotency.Store
+	// Other returns the store that Open returned last, as another process has it: with a
+	// connection of its own. It is called in a bubble of testing/synctest, whose clock is
+	// decades behind, and what it starts ends with the test. nil: one process alone can
+	// have the store.
+	Other func(t testing.TB) idempotency.Store
 	// Restart ends the server without warning and starts it again on its data. nil: it
 	// can't be done, or what was recorded doesn't survive.
 	Restart func(t testing.TB)
@@ -43,8 +48,12 @@ func Run(t *testing.T, h Harness) {
 	}
 	all := append(claimCases(), endCases()...)
 	all = append(all, raceCases()...)
+	all = append(all, batchCases()...)
 	if h.Window > 0 {
 		all = append(all, expiryCases()...)
+	}
+	if h.Other != nil {
+		all = append(all, skewCases()...)
 	}
 	if h.Restart != nil {
 		all = append(all, restartCases()...)
