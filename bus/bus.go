@@ -15,12 +15,13 @@ import (
 
 // Config says what a Bus is made of. Only Channel is required.
 type Config struct {
-	Channel event.Channel // where events go and come from
+	Channel event.Channel // where events go and come from; without one only commands and queries can be called
 	App     string        // names the application: its groups are "App.group", its events come from "/App"
 
 	Catalog    event.Catalog            // names, topics, schemas and upcasts of messages; nil: Go types name them
 	Codecs     []event.Codec            // the first is the default; empty: event.JSON
 	Middleware []event.Middleware       // around every handler, outside of its own
+	Inner      []event.Middleware       // around every handler, inside of its own: what the others needn't see
 	Transforms []event.Transform        // on every event on its way out
 	NewID      func(event.Event) string // ids of messages that no handler publishes; nil: event.NewID
 	Logger     *slog.Logger             // nil: discards
@@ -54,6 +55,7 @@ const (
 // handlers. All methods may be called concurrently.
 type Bus struct {
 	cfg    Config
+	none   bool // there is no channel
 	source string
 	log    *slog.Logger
 	hooks  hooks
@@ -68,6 +70,7 @@ type Bus struct {
 	shut     context.CancelFunc
 
 	outsiders atomic.Pointer[outsiders]
+	styles    registry[any, any] // what packages built on this one keep
 
 	messages  registry[reflect.Type, *message]
 	names     registry[string, *message] // by event type
@@ -81,6 +84,7 @@ type Bus struct {
 	stop     context.CancelFunc // of the consumers' context
 	starting *starting          // the Start that runs, or ran last
 	closing  *closing
+	closers  []func(context.Context) error // of the styles
 }
 
 // New returns a Bus that is not started yet. Mistakes in the configuration are
@@ -101,8 +105,13 @@ func New(c Config) *Bus {
 		codecs = []event.Codec{event.JSON}
 	}
 	c.Codecs = codecs
+	none := c.Channel == nil
+	if none {
+		c.Channel = nowhere{}
+	}
 	b := &Bus{
 		cfg:    c,
+		none:   none,
 		source: "/" + c.App,
 		log:    c.Logger,
 		hooks:  sortHooks(c.Hooks),
@@ -122,8 +131,9 @@ func New(c Config) *Bus {
 
 func (b *Bus) is() state { return state(b.state.Load()) }
 
-// Ready returns nil while the Bus is started and every group can reach the
-// channel, else an error that says what is wrong: for readiness probes.
+// Ready returns nil while the Bus is started, every group can reach the channel, and
+// every middleware is ready that can say so ([event.ReadyChecker]), else an error that
+// says what is wrong: for readiness probes.
 func (b *Bus) Ready() error {
 	switch b.is() {
 	case stateStarted:

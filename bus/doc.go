@@ -24,9 +24,10 @@
 //
 // Every group on a topic gets every event. The members of a group share its events:
 // all Buses, in this process or in others, that have a group of this name on the
-// channel, with the same [Config].App. A group has one handler for each event type.
-// [Workers], [InFlight], [From], [Strict] and [Unordered] belong to the group; [Retry],
-// [BlockKey], [ParkKey], [Timeout], [With] and [Batch] to the handler.
+// channel, with the same [Config].App; or with any, where the group is [AcrossApps]. A
+// group has one handler for each event type. [Workers], [InFlight], [From], [Strict],
+// [Unordered] and [AcrossApps] belong to the group; [Retry], [BlockKey], [ParkKey],
+// [Timeout], [With] and [Batch] to the handler.
 //
 // An event of a type that the group has no handler for is acknowledged and told to
 // the [SkipHook]; under [Strict] it is a dead letter.
@@ -137,9 +138,9 @@
 //
 // # The order of wrapping
 //
-// From the outside: [Timeout], [Config].Middleware, the middlewares of [With], the
-// recovery from panics, upcast and check by the catalog, decoding, the handler. In
-// both lists the first is the outermost. So a middleware sees an error instead of a
+// From the outside: [Timeout], [Config].Middleware, the middlewares of [With],
+// [Config].Inner, the recovery from panics, upcast and check by the catalog, decoding,
+// the handler. In all lists the first is the outermost. So a middleware sees an error instead of a
 // panic; a panic of a middleware itself is an error too. Around a batch handler it is
 // the same, with middlewares that are an [event.BatchMiddleware]; Start refuses
 // others.

@@ -76,7 +76,7 @@ func (g *group) waitRoom() (room int, open bool) {
 // stuck reports whether all in hand waits for its time and nobody was told why. mu
 // is held.
 func (g *group) stuck() bool {
-	return g.stalled == "" && !g.paused && !g.closing && g.held.Len() > 0 && g.standsStill()
+	return g.stalled == "" && !g.paused && !g.closing && g.held.Len() > 0 && g.settling == 0 && g.standsStill()
 }
 
 // widen doubles a window that is full of items that wait. mu is held.

@@ -54,7 +54,7 @@ func (g *group) checkBatches() []error {
 // that was found before.
 func (h *handler) wrapBatch(outer []event.Middleware) {
 	fn := recovering(h.opts.batchOf(h.g))
-	for _, m := range slices.Backward(slices.Concat(outer, h.opts.middleware)) {
+	for _, m := range slices.Backward(slices.Concat(outer, h.opts.middleware, h.g.b.cfg.Inner)) {
 		fn = m.(event.BatchMiddleware).WrapBatch(fn) //nolint:forcetypeassert // checked
 	}
 	h.batchFn = timing(fn, h.opts.timeout)

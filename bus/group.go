@@ -54,6 +54,7 @@ type group struct {
 	held       heldHeap
 	gatherings []*gathering // of the batch handlers
 	pending    []*item      // decided, to be settled
+	settling   int          // of these, taken by the keeper: room may come of them
 	inHand     int
 	aside      int  // of these, held for want of room, and behind such
 	window     int  // most in hand now
@@ -141,6 +142,8 @@ func (o *groupOptions) merge(n groupOptions) []error {
 	errs = agree(errs, "InFlight", &o.inFlight, n.inFlight)
 	errs = agree(errs, "From", &o.from, n.from)
 	errs = agree(errs, "Strict", &o.strict, n.strict)
+	errs = agree(errs, "AcrossApps", &o.acrossApps, n.acrossApps)
+	errs = agree(errs, "Callable", &o.callable, n.callable)
 	return agree(errs, "Unordered", &o.unordered, n.unordered)
 }
 
@@ -171,6 +174,9 @@ func (g *group) prepare() {
 	}
 	g.strict = g.said.strict != nil
 	g.unordered = g.said.unordered != nil
+	if g.said.acrossApps != nil {
+		g.wire = g.name
+	}
 	g.window = g.workers // slow start, so that one member does not hoard
 	g.prepareBatches()
 	g.wake = make(chan struct{}, 1)
@@ -289,10 +295,25 @@ func (g *group) trouble() error {
 	g.mu.Lock()
 	err := g.problem()
 	g.mu.Unlock()
-	if err == nil {
+	if err = errors.Join(err, g.unready()); err == nil {
 		return nil
 	}
 	return fmt.Errorf("bus: group %q: %w", g.name, err)
+}
+
+// unready returns what the middlewares of its handlers lack, or nil.
+func (g *group) unready() error {
+	var errs []error
+	for _, h := range g.list {
+		for _, m := range slices.Concat(g.b.cfg.Middleware, h.opts.middleware, g.b.cfg.Inner) {
+			if checker, ok := m.(event.ReadyChecker); ok {
+				if err := checker.Ready(); err != nil {
+					errs = append(errs, fmt.Errorf("handler %q: %w", h.name, err))
+				}
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // problem returns what keeps the group from the channel, or nil. mu is held.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/leat-go/leat/event"
@@ -29,7 +30,7 @@ func (h *handler) wrap(outer []event.Middleware) {
 		h.wrapBatch(outer)
 		return
 	}
-	fn := event.Chain(recovering(h.base), h.opts.middleware...)
+	fn := event.Chain(recovering(h.base), slices.Concat(h.opts.middleware, h.g.b.cfg.Inner)...)
 	h.fn = timing(event.Chain(fn, outer...), h.opts.timeout)
 }
 

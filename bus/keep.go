@@ -57,6 +57,11 @@ func (g *group) collectWork(spare []*item) (batch []*item, wait time.Duration, s
 	}
 	wait = sooner(wait, g.gatherDue())
 	batch, g.pending = g.pending, spare[:0]
+	settled := g.settling > 0
+	g.settling = len(batch)
+	if settled && len(batch) == 0 {
+		g.roomMade() // or not: then it may be stuck now
+	}
 	return batch, wait, g.stopped
 }
 

@@ -18,6 +18,7 @@ type publishing struct {
 	keyed                   bool // by an option
 	notBefore               time.Time
 	now                     bool
+	attributes              []event.Extension
 }
 
 // subscription is what the options of a subscription said. Pointers are nil when
@@ -37,11 +38,13 @@ type subscription struct {
 // groupOptions belong to the whole group: all subscriptions that say something
 // about one of them must say the same.
 type groupOptions struct {
-	workers   *int
-	inFlight  *int
-	from      *event.Start
-	strict    *bool
-	unordered *bool
+	workers    *int
+	inFlight   *int
+	from       *event.Start
+	strict     *bool
+	unordered  *bool
+	acrossApps *bool
+	callable   *bool
 }
 
 type publishOption func(*publishing)
@@ -93,6 +96,14 @@ func At(t time.Time) PublishOption { return publishOption(func(p *publishing) { 
 // handler fails.
 func Now() PublishOption { return publishOption(func(p *publishing) { p.now = true }) }
 
+// Attribute gives the event an extension attribute; "" is none. A name is of lower-case
+// letters and digits. See the constants of package event for those that have a meaning.
+func Attribute(name, value string) PublishOption {
+	return publishOption(func(p *publishing) {
+		p.attributes = append(p.attributes, event.Extension{Name: name, Value: value})
+	})
+}
+
 // Workers lets a group run at most n handlers at once; the default is 1. Events of
 // one key are still handled one after the other.
 func Workers(n int) SubscribeOption {
@@ -117,6 +128,13 @@ func From(start event.Start) SubscribeOption {
 func Strict() SubscribeOption {
 	yes := true
 	return subscribeOption(func(s *subscription) { s.group.strict = &yes })
+}
+
+// AcrossApps lets the group stand for itself, without [Config].App: the Buses of all
+// applications that subscribe to it share its events.
+func AcrossApps() SubscribeOption {
+	yes := true
+	return subscribeOption(func(s *subscription) { s.group.acrossApps = &yes })
 }
 
 // Unordered lets events of one key be handled at the same time.

@@ -35,8 +35,13 @@ func (b *Bus) Publish(ctx context.Context, v any, opts ...PublishOption) error {
 	if err != nil {
 		return err
 	}
-	if out := b.outbox(ctx, p.now); out != nil {
-		return out.Add(ctx, topic, e)
+	return b.put(ctx, topic, e, p.now)
+}
+
+// put collects an event, or sends it.
+func (b *Bus) put(ctx context.Context, topic string, e event.Event, now bool) error {
+	if out := b.outbox(ctx, now); out != nil {
+		return addTo(ctx, out, topic, e)
 	}
 	if err := b.sendFrom(ctx, topic, e.One()); err != nil {
 		return fmt.Errorf("bus: publish %s: %w", e.Type(), err)
@@ -70,6 +75,16 @@ func (b *Bus) PublishAll(ctx context.Context, vs ...any) error {
 		return failed
 	}
 	return nil
+}
+
+// addTo collects an event, unless it could never be sent. The Bus's own outbox looks itself.
+func addTo(ctx context.Context, out event.Outbox, topic string, e event.Event) error {
+	if _, own := out.(*run); !own {
+		if err := sendable(topic, e.One()); err != nil {
+			return err
+		}
+	}
+	return out.Add(ctx, topic, e)
 }
 
 // addAll collects batches: all of them, or none when something could never be sent.
@@ -272,7 +287,7 @@ func (b *Bus) encode(ctx context.Context, m *message, v any, p *publishing) (eve
 	if r := runOf(ctx); r != nil && a.ID == "" {
 		a.ID = r.deriveID()
 	}
-	e := a.Event()
+	e := p.attribute(a.Event())
 	if a.ID == "" && b.cfg.NewID != nil {
 		e = e.WithID(b.cfg.NewID(e))
 	}
@@ -292,6 +307,13 @@ func (p *publishing) override(e event.Event) event.Event {
 	}
 	if !p.notBefore.IsZero() {
 		e = e.WithNotBefore(p.notBefore)
+	}
+	return p.attribute(e)
+}
+
+func (p *publishing) attribute(e event.Event) event.Event {
+	for _, x := range p.attributes {
+		e = e.WithExtension(x.Name, x.Value)
 	}
 	return e
 }

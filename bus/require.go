@@ -59,7 +59,7 @@ func (g *group) checkRequired(topic string, gives event.Guarantees) []error {
 
 // checkPublished returns what the channel lacks for the topics that are published to.
 func (b *Bus) checkPublished(ctx context.Context) []error {
-	if b.cfg.Channel == nil {
+	if b.none {
 		return nil
 	}
 	var errs []error

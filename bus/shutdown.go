@@ -79,7 +79,7 @@ func (b *Bus) shutdown(ctx context.Context) error {
 		errs = append(errs, errors.New("bus: Start still runs"))
 	case stateStarted, stateDraining:
 		<-b.startThatRan().done
-		errs = b.closeGroups(ctx, hard)
+		errs = append(b.closeGroups(ctx, hard), b.closeStyles(hard)...)
 		b.mu.Lock()
 		stop := b.stop
 		b.mu.Unlock()
@@ -87,7 +87,7 @@ func (b *Bus) shutdown(ctx context.Context) error {
 			stop()
 		}
 	}
-	if !b.cfg.KeepChannel && b.cfg.Channel != nil {
+	if !b.cfg.KeepChannel {
 		if err := b.cfg.Channel.Close(hard); err != nil {
 			errs = append(errs, fmt.Errorf("bus: close the channel: %w", err))
 		}

@@ -85,6 +85,12 @@ func (b *Bus) start(ctx context.Context) error {
 	for _, g := range groups {
 		g.wrap()
 	}
+	if b.none {
+		b.mu.Lock()
+		b.groups, b.stop = nil, func() {} // there is nothing to be started: they are called by name
+		b.mu.Unlock()
+		return nil
+	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	abandon := context.AfterFunc(ctx, stop) // ctx bounds the opening of the consumers
 	err := b.open(life, groups)
@@ -135,7 +141,7 @@ func (b *Bus) configMistakes() []error {
 	b.mu.Lock()
 	errs := slices.Clone(b.mistakes)
 	b.mu.Unlock()
-	if b.cfg.Channel == nil {
+	if b.none && !b.callsOnly() {
 		errs = append(errs, errors.New("Config.Channel is nil"))
 	}
 	if b.cfg.App != "" {
@@ -143,6 +149,9 @@ func (b *Bus) configMistakes() []error {
 		if strings.Contains(b.cfg.App, ".") {
 			errs = append(errs, fmt.Errorf("Config.App %q: '.' separates the App from the group", b.cfg.App))
 		}
+	}
+	if slices.Contains(b.cfg.Inner, nil) {
+		errs = append(errs, errors.New("Config.Inner has a nil middleware"))
 	}
 	if slices.Contains(b.cfg.Middleware, nil) {
 		errs = append(errs, errors.New("Config.Middleware has a nil middleware"))
@@ -158,9 +167,6 @@ func (b *Bus) configMistakes() []error {
 
 // check asks the channel what it promises the group and returns what does not fit.
 func (g *group) check(ctx context.Context) []error {
-	if g.b.cfg.Channel == nil {
-		return nil
-	}
 	var errs []error
 	for i, topic := range g.topics {
 		if err := checkName("topic", topic); err != nil {
@@ -202,7 +208,7 @@ func (g *group) checkMiddleware() []error {
 	var errs []error
 	s := g.subscription()
 	for _, h := range g.list {
-		for _, m := range slices.Concat(g.b.cfg.Middleware, h.opts.middleware) {
+		for _, m := range slices.Concat(g.b.cfg.Middleware, h.opts.middleware, g.b.cfg.Inner) {
 			if _, ok := m.(event.BatchMiddleware); !ok && h.opts.batchOf != nil && m != nil {
 				errs = append(errs, fmt.Errorf("handler %q: middleware %T is no event.BatchMiddleware", h.name, m))
 			}

@@ -11,7 +11,13 @@ const (
 	ExtCausationID   = "causationid"   // the id of the event that caused this one
 	ExtTenant        = "tenant"        // whose event it is
 	ExtSchemaVersion = "schemaversion" // version of the data's schema
+	ExtDataRef       = "dataref"       // where the data is, if it isn't in the event (CloudEvents documented extension)
+	ExtDataDigest    = "datadigest"    // of that data: "sha-256=:" and its base64 and ":", as in RFC 9530
 	ExtNotBefore     = "notbefore"     // earliest delivery, RFC 3339, [Event.NotBefore]
+	ExtExpiryTime    = "expirytime"    // when it is of no use any more, RFC 3339 (CloudEvents documented extension)
+	ExtReplyTo       = "replyto"       // where the answer goes: a topic of replies, and who waits there
+	ExtReplyBy       = "replyby"       // until when somebody waits for the answer, RFC 3339
+	ExtReplyError    = "replyerror"    // of an answer: "true" where it is an error
 )
 
 // Extension is one extension attribute of an event. Values are kept in the

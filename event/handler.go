@@ -12,7 +12,7 @@ import (
 type Handler func(ctx context.Context, e Event) error
 
 // Middleware wraps handlers. Wrap is called once for each handler, at start.
-// A middleware may implement [BatchMiddleware] and [StartChecker] too.
+// A middleware may implement [BatchMiddleware], [StartChecker] and [ReadyChecker] too.
 type Middleware interface {
 	// Wrap returns a handler that calls next, or doesn't.
 	Wrap(next Handler) Handler
@@ -40,6 +40,13 @@ type BatchMiddleware interface {
 type StartChecker interface {
 	// CheckStart returns why the middleware can't work there, or nil.
 	CheckStart(s Subscription, g Guarantees) error
+}
+
+// ReadyChecker is a [Middleware] that needs something of its own, a store say: a runtime's
+// readiness depends on it.
+type ReadyChecker interface {
+	// Ready returns why handlers can't run at the moment, or nil. It doesn't block.
+	Ready() error
 }
 
 // Transform works on every event on its way out, after attributes were inherited

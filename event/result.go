@@ -4,8 +4,8 @@ import "context"
 
 // Result is what a handler answered: the value of a command or a query, encoded.
 type Result struct {
-	ContentType string // of Data
-	Data        []byte // encoded
+	ContentType string `json:"content_type"`   // of Data
+	Data        []byte `json:"data,omitempty"` // encoded
 }
 
 // SetResult puts the result of the handler whose context ctx is. The last one

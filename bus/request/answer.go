@@ -1,0 +1,114 @@
+package request
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/leat-go/leat/event"
+)
+
+// Answer is what a handler says: a result, or an error.
+type Answer struct {
+	Result event.Result // if Err is nil
+	Err    *event.Error // nil: it succeeded
+}
+
+// typeAnswer is the event type of answers.
+const typeAnswer = "reply"
+
+// ErrResultTooLarge is the answer where a result can't be sent. What was asked for is done.
+var ErrResultTooLarge = event.NewError("result_too_large", "it is done, but the result is too large to be sent")
+
+// Answer sends the answer to a request, at once, if the request wants one and somebody
+// still waits. It may be called again with the same. An error means that it should be: where a
+// request doesn't say until when somebody waits, the answer is tried once.
+func (r *Requests) Answer(ctx context.Context, request event.Event, a Answer) error {
+	to := request.Extension(event.ExtReplyTo)
+	by, err := time.Parse(time.RFC3339Nano, request.Extension(event.ExtReplyBy))
+	bounded := err == nil
+	if to == "" || bounded && time.Now().After(by) {
+		return nil
+	}
+	address, err := ParseAddress(to)
+	if err != nil {
+		return nil //nolint:nilerr // nobody can be told
+	}
+	err = r.send(ctx, address, request, a)
+	if errors.Is(err, event.ErrTooLarge) {
+		err = r.send(ctx, address, request, a.small())
+	}
+	if !bounded {
+		return nil // the topic may be one that never takes it
+	}
+	return err
+}
+
+// maxMessage is what stays of the message of an error that is too large to be sent.
+const maxMessage = 1 << 10
+
+// small is what is sent where an answer is too large: an error keeps its code.
+func (a Answer) small() Answer {
+	if a.Err == nil {
+		return Answer{Err: ErrResultTooLarge}
+	}
+	message := a.Err.Message
+	if len(message) > maxMessage {
+		message = strings.ToValidUTF8(message[:maxMessage], "")
+	}
+	return Answer{Err: event.NewError(a.Err.Code, message)}
+}
+
+// encode returns the answer as data. Details of an error that are no JSON stay away.
+func (a Answer) encode() (contentType string, data []byte) {
+	if a.Err == nil {
+		return a.Result.ContentType, a.Result.Data
+	}
+	data, err := json.Marshal(a.Err)
+	if err != nil {
+		data, _ = json.Marshal(event.NewError(a.Err.Code, a.Err.Message)) //nolint:errchkjson // texts alone can be encoded
+	}
+	return event.JSON.ContentType(), data
+}
+
+func (r *Requests) send(ctx context.Context, to Address, request event.Event, a Answer) error {
+	contentType, data := a.encode()
+	attributes := event.Attributes{
+		ID:          event.DerivedID(to.Topic, request.Source(), request.ID(), 0),
+		Source:      request.Source(),
+		Type:        typeAnswer,
+		Subject:     to.Instance,
+		ContentType: contentType,
+		Data:        data,
+		Extensions: []event.Extension{
+			{Name: event.ExtCausationID, Value: request.ID()},
+			{Name: event.ExtCorrelationID, Value: request.CorrelationID()},
+		},
+	}
+	if a.Err != nil {
+		attributes.Extensions = append(attributes.Extensions, event.Extension{Name: event.ExtReplyError, Value: "true"})
+	}
+	e := attributes.Event()
+	if e.Validate() != nil { // a handler may have said anything about its result
+		e = e.WithData("application/octet-stream", data)
+	}
+	return r.style.Send(ctx, to.Topic, e, true)
+}
+
+// Read reads an answer. The error of one that says no is an *[event.Error]; v, a pointer,
+// is filled from the result where there is one.
+func (r *Requests) Read(answer event.Event, v any) error {
+	if answer.Extension(event.ExtReplyError) != "" {
+		no := new(event.Error)
+		if err := json.Unmarshal(answer.Data(), no); err != nil {
+			return errors.New("request: an answer that is an error can't be read")
+		}
+		return no
+	}
+	if len(answer.Data()) == 0 {
+		return nil
+	}
+	return r.style.Decode(answer, v)
+}

@@ -1,0 +1,177 @@
+package request
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/leat-go/leat/bus"
+	"github.com/leat-go/leat/event"
+)
+
+// Requests are those of a Bus. Its methods may be called concurrently.
+type Requests struct {
+	b     *bus.Bus
+	style bus.Style
+
+	mu      sync.Mutex // never held across a call
+	inbox   *inbox     // nil: none is open, or being opened
+	waiting map[string]chan event.Event
+}
+
+type requestsKey struct{}
+
+// Of returns the requests of a Bus.
+func Of(b *bus.Bus) *Requests {
+	s := b.Style()
+	if r, ok := s.Kept(requestsKey{}).(*Requests); ok {
+		return r
+	}
+	r := &Requests{b: b, style: s, waiting: make(map[string]chan event.Event)}
+	return s.Keep(requestsKey{}, r).(*Requests) //nolint:forcetypeassert // the key is ours
+}
+
+// inbox is a subscription that answers come to.
+type inbox struct {
+	opened   chan struct{} // closed when it is open, or couldn't be
+	err      error
+	address  Address
+	consumer event.Consumer
+	end      context.CancelFunc
+	done     chan struct{} // nobody receives any more
+}
+
+// inHand is how many answers an inbox has in hand; they are passed on at once.
+const inHand = 256
+
+// Address opens the inbox, unless it is open, and returns where answers can be sent.
+func (r *Requests) Address(ctx context.Context) (Address, error) {
+	if err := r.style.Accepts(ctx); err != nil {
+		return Address{}, err
+	}
+	for {
+		in, first := r.current()
+		if first {
+			in.err = r.open(ctx, in)
+			if in.err != nil {
+				r.forget(in)
+			}
+			close(in.opened)
+		}
+		select {
+		case <-in.opened:
+		case <-ctx.Done():
+			return Address{}, context.Cause(ctx)
+		}
+		if in.err == nil || first || ctx.Err() != nil {
+			return in.address, in.err
+		}
+	}
+}
+
+// current returns the inbox, and whether the caller has to open it.
+func (r *Requests) current() (*inbox, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.inbox != nil {
+		return r.inbox, false
+	}
+	r.inbox = &inbox{opened: make(chan struct{}), done: make(chan struct{})}
+	return r.inbox, true
+}
+
+func (r *Requests) forget(in *inbox) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.inbox == in {
+		r.inbox = nil
+	}
+}
+
+func (r *Requests) open(ctx context.Context, in *inbox) error {
+	in.address = Address{Topic: topicOf(r.style.App()), Instance: event.NewID()}
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, end) // ctx bounds the opening
+	c, err := r.style.Channel().Consumer(life, event.Subscription{
+		Group:     in.address.Topic + "-" + strings.ToLower(in.address.Instance),
+		Topics:    []string{in.address.Topic},
+		InFlight:  inHand,
+		Ephemeral: true,
+	})
+	if err != nil {
+		end()
+		return err
+	}
+	in.consumer, in.end = c, end
+	if !stop() {
+		err = context.Cause(ctx)
+	} else if !r.style.OnClose(func(ctx context.Context) error { return r.close(ctx, in) }) {
+		err = event.ErrClosed
+	}
+	if err != nil {
+		_ = c.Close(life) // nothing is in hand
+		end()
+		return err
+	}
+	go r.receive(life, in)
+	return nil
+}
+
+// receive passes on what comes, until the inbox is closed.
+func (r *Requests) receive(ctx context.Context, in *inbox) {
+	defer close(in.done)
+	defer r.forget(in)
+	buf := make([]event.Delivery, inHand)
+	acks := make([]event.Settlement, 0, inHand)
+	for {
+		n, err := in.consumer.Receive(ctx, buf)
+		if err != nil {
+			return
+		}
+		acks = acks[:0]
+		for i := range buf[:n] {
+			d := &buf[i]
+			if _, ours := in.consumer.Begin(d.Token); !ours {
+				continue
+			}
+			if d.Err == nil && d.Event.Subject() == in.address.Instance {
+				r.pass(d.Event)
+			}
+			acks = append(acks, event.Ack(d.Token))
+		}
+		clear(buf[:n])
+		_ = in.consumer.Settle(ctx, acks) // nobody wants it again, and it is kept for nobody
+	}
+}
+
+// pass hands an answer to who waits for it.
+func (r *Requests) pass(answer event.Event) {
+	id := answer.Extension(event.ExtCausationID)
+	r.mu.Lock()
+	waits := r.waiting[id]
+	delete(r.waiting, id)
+	r.mu.Unlock()
+	if waits != nil {
+		waits <- answer // it has room for one
+	}
+}
+
+// close ends an inbox, and the waiting of those who still wait.
+func (r *Requests) close(ctx context.Context, in *inbox) error {
+	r.mu.Lock()
+	waiting := r.waiting
+	r.waiting = make(map[string]chan event.Event)
+	r.mu.Unlock()
+	for _, waits := range waiting {
+		close(waits)
+	}
+	err := in.consumer.Close(ctx)
+	select {
+	case <-in.done:
+	case <-ctx.Done():
+		err = errors.Join(err, ctx.Err())
+	}
+	in.end()
+	return err
+}

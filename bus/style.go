@@ -1,0 +1,98 @@
+package bus
+
+import (
+	"context"
+	"reflect"
+
+	"github.com/leat-go/leat/event"
+)
+
+// Style is what a package needs that builds a style of messaging on a Bus, as the packages
+// command and query do. Applications don't need it. Its methods may be called
+// concurrently.
+type Style struct{ b *Bus }
+
+// Style returns what is needed to build on the Bus.
+func (b *Bus) Style() Style { return Style{b} }
+
+// Keep returns what the Bus keeps under a key: v, if it is the first. Keys are as those of
+// contexts: of a type of the package that keeps something.
+func (s Style) Keep(key, v any) any { return s.b.styles.getOrPut(key, v) }
+
+// Kept returns what the Bus keeps under a key, or nil.
+func (s Style) Kept(key any) any {
+	v, _ := s.b.styles.get(key)
+	return v
+}
+
+// Message returns the event type of a Go type, and its topic.
+func (s Style) Message(t reflect.Type) (typ, topic string, err error) {
+	m := s.b.messageOf(t)
+	return m.typ, m.topic, m.err
+}
+
+// App returns the name of the application.
+func (s Style) App() string { return s.b.cfg.App }
+
+// HasChannel reports whether the Bus has a channel; without one, its handlers can be called.
+func (s Style) HasChannel() bool { return !s.b.none }
+
+// Channel returns the channel. Whoever opens something there closes it with [Style.OnClose].
+func (s Style) Channel() event.Channel { return s.b.cfg.Channel }
+
+// Mistake lets Start fail with an error of the set-up.
+func (s Style) Mistake(err error) { s.b.mistake(err) }
+
+// MustBeNew panics when the Bus was started already: call names what came too late.
+func (s Style) MustBeNew(call string) { s.b.mustBeNew(call) }
+
+// Accepts tells whether the Bus takes a publish under ctx now.
+func (s Style) Accepts(ctx context.Context) error { return s.b.accepts(ctx) }
+
+// Send is Publish for what [Bus.Prepare] returned: collected under a handler's context,
+// unless it is to go out now.
+func (s Style) Send(ctx context.Context, topic string, e event.Event, now bool) error {
+	if err := s.b.accepts(ctx); err != nil {
+		return err
+	}
+	return s.b.put(ctx, topic, e, now)
+}
+
+// Encode encodes a value as a message would be.
+func (s Style) Encode(v any) (contentType string, data []byte, err error) {
+	codec := s.b.cfg.Codecs[0]
+	data, err = codec.Encode(v)
+	return codec.ContentType(), data, err
+}
+
+// Decode fills v, a pointer, from the data of an event, as for a handler: errors are a
+// *[DecodeError].
+func (s Style) Decode(e event.Event, v any) error {
+	m := &message{goType: reflect.TypeOf(v).Elem(), codec: s.b.cfg.Codecs[0]}
+	return s.b.decode(m, e, v)
+}
+
+// OnClose registers what is to be closed by Shutdown: when no handler runs any more, and
+// before the channel is closed. It reports false when that has begun: then nothing will.
+func (s Style) OnClose(f func(context.Context) error) bool {
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	if s.b.closing != nil {
+		return false
+	}
+	s.b.closers = append(s.b.closers, f)
+	return true
+}
+
+func (b *Bus) closeStyles(ctx context.Context) []error {
+	b.mu.Lock()
+	closers := b.closers
+	b.mu.Unlock()
+	var errs []error
+	for _, f := range closers {
+		if err := f(ctx); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
