@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/leat-go/leat/event"
 )
@@ -208,7 +210,10 @@ func (ch *Channel) RemoveGroup(ctx context.Context, group string, topics ...stri
 	if err := forget(ctx, adm, group, all); err != nil {
 		return err
 	}
-	return deleteTopics(ctx, adm, own)
+	if err := deleteTopics(ctx, adm, own); err != nil {
+		return err
+	}
+	return vanished(ctx, cl, own)
 }
 
 // unused returns an error when a group has members on a topic.
@@ -255,6 +260,40 @@ func deleteTopics(ctx context.Context, adm *kadm.Client, topics []string) error 
 		}
 	}
 	return nil
+}
+
+// vanished waits until no broker knows topics any more that were removed: a member that
+// joins before that, and asks one that does, takes them for its own, and they go.
+func vanished(ctx context.Context, cl *kgo.Client, topics []string) error {
+	for _, broker := range cl.DiscoveredBrokers() {
+		for _, topic := range topics {
+			if err := vanishedAt(ctx, broker, topic); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// vanishedWait is how long a broker may know a topic that was removed, or not answer: one
+// that is down has nobody to tell of it.
+const vanishedWait = 10 * time.Second
+
+func vanishedAt(ctx context.Context, broker *kgo.Broker, topic string) error {
+	limited, cancel := context.WithTimeout(ctx, vanishedWait)
+	defer cancel()
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
+		_, err := describe(limited, broker, topic)
+		switch {
+		case unknown(err):
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("kafka: topic %q was removed and is still there: %w", topic, ctx.Err())
+		case limited.Err() != nil:
+			return nil
+		}
+		_ = sleep(limited, pause) // the next answer tells
+	}
 }
 
 func unknown(err error) bool {

@@ -109,7 +109,7 @@ func partitionsOf(ctx context.Context, cl *kgo.Client, topic string) (int, error
 
 // describe returns the partitions of a topic. The broker is asked, whatever the client
 // remembers.
-func describe(ctx context.Context, cl *kgo.Client, topic string) ([]kmsg.MetadataResponseTopicPartition, error) {
+func describe(ctx context.Context, cl kmsg.Requestor, topic string) ([]kmsg.MetadataResponseTopicPartition, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	t := kmsg.NewMetadataRequestTopic()
 	t.Topic = &topic

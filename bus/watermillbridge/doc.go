@@ -41,7 +41,9 @@
 //
 // Those who look at dead letters, by listing, redriving or discarding, read all of a
 // group's on a topic and put them back: it takes a time in proportion to their number,
-// and only one should look at a time.
+// and only one should look at a time. What a process held that was killed while it looked
+// is missing from a listing until the broker gives it to somebody else, which takes
+// [event.Guarantees].MaxHold at most where that is set.
 //
 // On the wire an event is a message with its data as payload and its attributes as
 // metadata by the names of the CloudEvents binding for Kafka (ce_id, ce_type, …,
@@ -58,10 +60,16 @@
 //	correlation_id                                                               correlationid
 //	any other that is an extension's name (a-z and 0-9, 20 at most)              the extension
 //
-// What metadata has no such name travels in one extension more, as JSON, and comes out
-// as it went in. So does an empty value, which no attribute may have. An event keeps its
-// type, source and time when a message is published again with its metadata, as
-// Watermill's forwarding does.
+// What metadata has no such name travels as JSON in the extension watermill, and in
+// watermill1, watermill2 and so on where it is longer than 8 KiB, and comes out as it
+// went in, whatever its bytes. So do values that no attribute may have (empty, longer than
+// 8 KiB, with control characters or no UTF-8), and what is more than an event has
+// attributes: then those of package event and the first of the others by name stay
+// extensions. All of it together has the limit of an event's attributes,
+// [event.MaxAttributesBytes], 64 KiB: what is not UTF-8 makes all that travels so a third
+// larger, and a line break takes two bytes, other control characters six. Publish refuses
+// more with an error that says how much there is. An event keeps its type, source and time
+// when a message is published again with its metadata, as Watermill's forwarding does.
 //
 // A message without a type is of the type that Watermill's cqrs calls its "name", else of
 // that of its topic.

@@ -47,14 +47,38 @@ func (ch *Channel) makeOwn(ctx context.Context, group, topic string) error {
 		}
 		return nil
 	}
+	return ch.ensureAlone(ctx, group, topic, event.Start{}, false)
+}
+
+// groupMaker is implemented by [Channel], also where another type embeds it. It is no
+// [event.Provisioner]: Watermill can't remove a group.
+type groupMaker interface {
+	makeGroup(ctx context.Context, group, topic string, from event.Start) error
+}
+
+// makeGroup makes a group without a member, or says that the pub/sub can't.
+func (ch *Channel) makeGroup(ctx context.Context, group, topic string, from event.Start) error {
+	if err := ch.ps.start(from); err != nil {
+		return err
+	}
+	return ch.ensureAlone(ctx, group, topic, from, true)
+}
+
+// ensureAlone makes a group that has no member here. must: a pub/sub that can't is an
+// error.
+func (ch *Channel) ensureAlone(ctx context.Context, group, topic string, from event.Start, must bool) error {
 	if ch.ps.EnsureGroup != nil {
-		return ch.ensureGroup(ctx, nil, group, topic, event.Start{})
+		return ch.ensureGroup(ctx, nil, group, topic, from)
 	}
 	s, err := ch.ps.Subscriber(Member{Group: group, Logger: watermill.NopLogger{}})
 	if err != nil {
 		return fmt.Errorf("watermillbridge: %s: group %q: %w", ch.ps.Guarantees.Channel, group, err)
 	}
-	err = ch.ensureGroup(ctx, s, group, topic, event.Start{})
+	if _, can := s.(message.SubscribeInitializer); must && !can {
+		err = fmt.Errorf("%w: %s makes no groups that have no member", event.ErrNotSupported, ch.ps.Guarantees.Channel)
+	} else {
+		err = ch.ensureGroup(ctx, s, group, topic, from)
+	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
 	defer cancel()
 	_ = within(closing, "close the subscriber", s.Close) // it was never used

@@ -231,3 +231,59 @@ func TestSubscriptionThatNeverEnds(t *testing.T) {
 		require.NoError(t, ch.Close(t.Context()))
 	})
 }
+
+// swallowing accepts what is put to the dead letters, and forgets it.
+type swallowing struct{ message.Publisher }
+
+func (s swallowing) Publish(topic string, ms ...*message.Message) error {
+	if topic == "orders.shop.g.dead" {
+		return nil
+	}
+	return s.Publisher.Publish(topic, ms...)
+}
+
+// Those who look at dead letters, or wait until they can, hear that the channel is closed.
+func TestCloseEndsLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ch := bridged(t, func(ps *watermillbridge.PubSub) { ps.Publisher = swallowing{ps.Publisher} })
+		looked := make(chan error, 2)
+		for range cap(looked) {
+			go func() {
+				_, err := letters(t.Context(), ch)
+				looked <- err
+			}()
+		}
+		synctest.Wait()
+		began := time.Now()
+		require.NoError(t, ch.Close(t.Context()))
+		for range cap(looked) {
+			require.ErrorIs(t, <-looked, event.ErrClosed)
+		}
+		require.Less(t, time.Since(began), time.Second)
+	})
+}
+
+// So do those whose subscription doesn't come about.
+func TestCloseEndsLooksThatCantBegin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ch := bridged(t, func(ps *watermillbridge.PubSub) {
+			of := ps.Subscriber
+			ps.Subscriber = func(m watermillbridge.Member) (message.Subscriber, error) {
+				s, err := of(m)
+				return blocked{s, false, nil}, err
+			}
+		})
+		looked := make(chan error)
+		go func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			_, err := letters(ctx, ch)
+			looked <- err
+		}()
+		synctest.Wait()
+		began := time.Now()
+		require.NoError(t, ch.Close(t.Context()))
+		require.ErrorIs(t, <-looked, event.ErrClosed)
+		require.Less(t, time.Since(began), time.Second)
+	})
+}

@@ -25,37 +25,34 @@ const (
 
 // about is what is known of a dead letter.
 type about struct {
-	Code          string            `json:"code,omitempty"`
-	Text          string            `json:"text,omitempty"`
-	Handler       string            `json:"handler,omitempty"`
-	Attempts      int               `json:"attempts,omitempty"`
-	Failures      int               `json:"failures,omitempty"`
-	FirstFailedAt time.Time         `json:"first_failed_at,omitzero"`
-	Stack         string            `json:"stack,omitempty"`
-	FailedAt      time.Time         `json:"failed_at"`
-	UUID          string            `json:"uuid,omitempty"`     // of the message
-	Metadata      map[string]string `json:"metadata,omitempty"` // of the message
+	Code          string    `json:"code,omitempty"`
+	Text          string    `json:"text,omitempty"`
+	Handler       string    `json:"handler,omitempty"`
+	Attempts      int       `json:"attempts,omitempty"`
+	Failures      int       `json:"failures,omitempty"`
+	FirstFailedAt time.Time `json:"first_failed_at,omitzero"`
+	Stack         string    `json:"stack,omitempty"`
+	FailedAt      time.Time `json:"failed_at"`
+	UUID          string    `json:"uuid,omitempty"`     // of the message
+	Metadata      texts     `json:"metadata,omitempty"` // of the message
 }
 
 // newLetter returns the dead letter of a message.
 func newLetter(handle string, failed *message.Message, c event.Cause) (*message.Message, error) {
-	var text strings.Builder
-	enc := json.NewEncoder(&text)
-	enc.SetEscapeHTML(false) // each of <, > and & would take six bytes
-	err := enc.Encode(about{
+	text, err := toJSON(about{
 		c.Code, c.Text, c.Handler, c.Attempts, c.Failures, c.FirstFailedAt, c.Stack, time.Now(), failed.UUID, lasting(failed.Metadata),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("watermillbridge: dead letter: %w", err)
 	}
 	m := message.NewMessage(handle, failed.Payload)
-	m.Metadata[letterMeta], m.Metadata[letterAbout] = handle, strings.TrimSuffix(text.String(), "\n")
+	m.Metadata[letterMeta], m.Metadata[letterAbout] = handle, string(text)
 	return m, nil
 }
 
 // lasting returns the metadata of a message but for what concerns its delivery alone.
-func lasting(metadata message.Metadata) map[string]string {
-	out := make(map[string]string, len(metadata))
+func lasting(metadata message.Metadata) texts {
+	out := make(texts, len(metadata))
 	for name, value := range metadata {
 		if name == accepted || !strings.HasPrefix(name, ownPrefix) {
 			out[name] = value

@@ -1,7 +1,6 @@
 package watermillbridge
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"strings"
@@ -26,14 +25,13 @@ const (
 const (
 	correlation = "correlation_id" // as Watermill's middlewares write it
 	cqrsName    = "name"           // as Watermill's cqrs writes it
-	rest        = "watermill"      // the extension for what has no name of an extension
 )
 
 // fromMessage returns the event of a message. Its type and source are those that it
 // says, else typ and source.
 func fromMessage(m *message.Message, source, typ string) (event.Event, error) {
 	a := event.Attributes{ID: m.UUID, Source: source, Type: typ, Data: m.Payload}
-	var others map[string]string
+	var others texts
 	for name, value := range m.Metadata {
 		if value == "" || said(m, name) {
 			put(&others, name, value)
@@ -70,19 +68,25 @@ func fromMessage(m *message.Message, source, typ string) (event.Event, error) {
 			a.Extensions = append(a.Extensions, event.Extension{Name: of, Value: value})
 		}
 	}
+	spill(&a, &others)
 	if others != nil {
-		text, err := json.Marshal(others)
-		if err != nil {
+		if err := addRest(&a, others); err != nil {
 			return event.Event{}, fmt.Errorf("watermillbridge: metadata of message %q: %w", m.UUID, err)
 		}
-		a.Extensions = append(a.Extensions, event.Extension{Name: rest, Value: string(text)})
 	}
 	return a.Event(), nil
 }
 
-func put(m *map[string]string, name, value string) {
+// invalid returns the error of a message that is no valid event. It tells how much
+// metadata there is, since there may be too much.
+func invalid(m *message.Message, topic string, err error) error {
+	size := sizeOf(m) - len(m.UUID) - len(m.Payload)
+	return fmt.Errorf("watermillbridge: message %q with %d bytes of metadata, topic %q: %w", m.UUID, size, topic, err)
+}
+
+func put(m *texts, name, value string) {
 	if *m == nil {
-		*m = make(map[string]string)
+		*m = make(texts)
 	}
 	(*m)[name] = value
 }
@@ -93,10 +97,10 @@ var attributes = map[string]bool{
 	"datacontenttype": true, "dataschema": true, "data": true, "database64": true,
 }
 
-// own are names that metadata can't have as an extension's: attributes by another name,
-// and what is read back otherwise.
-var own = map[string]bool{
-	rest: true, event.ExtCorrelationID: true, event.ExtNotBefore: true,
+// isOwn reports whether metadata can't have this name as an extension's: it is that of an
+// attribute by another name, or is read back otherwise.
+func isOwn(name string) bool {
+	return isRest(name) || name == event.ExtCorrelationID || name == event.ExtNotBefore
 }
 
 // said reports whether other metadata says already what name stands for.
@@ -123,7 +127,7 @@ func extensionOf(name string) (string, bool) {
 	if name == correlation || name == "ce_"+event.ExtCorrelationID {
 		return event.ExtCorrelationID, true
 	}
-	if of, ok := strings.CutPrefix(name, "ce_"); ok && !attributes[of] && !own[of] && isName(of) {
+	if of, ok := strings.CutPrefix(name, "ce_"); ok && !attributes[of] && !isOwn(of) && isName(of) {
 		return of, true
 	}
 	return name, isExtension(name)
@@ -131,7 +135,7 @@ func extensionOf(name string) (string, bool) {
 
 // isExtension reports whether metadata can be an extension of the same name.
 func isExtension(name string) bool {
-	return len(name) <= 20 && !own[name] && !attributes[name] && isName(name)
+	return len(name) <= 20 && !isOwn(name) && !attributes[name] && isName(name)
 }
 
 // isName reports whether an attribute can have this name.
@@ -158,21 +162,19 @@ func toMessage(e event.Event) *message.Message {
 	if at := e.Time(); !at.IsZero() {
 		m.Metadata[MetadataTime] = at.Format(time.RFC3339Nano)
 	}
+	others, parts := restOf(e)
 	for name, value := range e.Extensions() {
 		switch name {
 		case event.ExtCorrelationID:
 			m.Metadata[correlation] = value
 		case event.ExtNotBefore: // it is past: who publishes the message again doesn't mean it
-		case rest:
-			var others map[string]string
-			if json.Unmarshal([]byte(value), &others) != nil {
-				m.Metadata[name] = value
-				continue
-			}
-			maps.Copy(m.Metadata, others)
 		default:
 			m.Metadata[name] = value
 		}
 	}
+	for n := range parts {
+		delete(m.Metadata, restName(n))
+	}
+	maps.Copy(m.Metadata, others)
 	return m
 }

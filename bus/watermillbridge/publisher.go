@@ -100,7 +100,7 @@ func (p *Publisher) event(topic string, m *message.Message) (event.Event, error)
 		}
 	}
 	if err := e.Validate(); err != nil {
-		return event.Event{}, fmt.Errorf("watermillbridge: message %q for topic %q: %w", m.UUID, topic, err)
+		return event.Event{}, invalid(m, topic, err)
 	}
 	return e, nil
 }

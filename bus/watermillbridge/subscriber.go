@@ -86,14 +86,22 @@ func nackDelay(nacks int) time.Duration {
 var errClosedSubscriber = errors.New("watermillbridge: the subscriber is closed")
 
 // SubscribeInitialize implements [message.SubscribeInitializer]: it makes the group, so
-// that what is published from now on is kept for it.
+// that what is published from now on is kept for it. Where the channel can't make one
+// without a member, that is [event.ErrNotSupported]. Without a group there is nothing to
+// make.
 func (s *Subscriber) SubscribeInitialize(topic string) error {
-	p, ok := s.ch.(event.Provisioner)
-	if !ok || s.cfg.Group == "" {
+	if s.cfg.Group == "" {
 		return nil
 	}
-	if err := p.EnsureGroup(s.stop, s.cfg.Group, s.cfg.From, topic); err != nil {
-		return fmt.Errorf("watermillbridge: group %q on topic %q: %w", s.cfg.Group, topic, err)
+	err := event.ErrNotSupported
+	switch ch := s.ch.(type) {
+	case event.Provisioner:
+		err = ch.EnsureGroup(s.stop, s.cfg.Group, s.cfg.From, topic)
+	case groupMaker:
+		err = ch.makeGroup(s.stop, s.cfg.Group, topic, s.cfg.From)
+	}
+	if err != nil {
+		return fmt.Errorf("watermillbridge: group %q on topic %q is not made: %w", s.cfg.Group, topic, err)
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -127,7 +126,7 @@ func Decode(topic string, m *message.Message) (event.Event, error) {
 		e = e.WithTime(time.Time{})
 	}
 	if err := e.Validate(); err != nil {
-		return event.Event{}, fmt.Errorf("watermillbridge: message %q on topic %q: %w", m.UUID, topic, err)
+		return event.Event{}, invalid(plain, topic, err)
 	}
 	return e, nil
 }

@@ -36,6 +36,7 @@ func alone(t *testing.T, brokers []string, group, topic string, h handle) servic
 	t.Helper()
 	cfg := wkafka.DefaultSaramaSubscriberConfig()
 	cfg.Consumer.Group.Rebalance.Timeout = 3 * time.Second // 60 by default
+	cfg.Consumer.Group.Session.Timeout = session           // 10 by default
 	sub, err := wkafka.NewSubscriber(wkafka.SubscriberConfig{
 		Brokers: brokers, Unmarshaler: wkafka.DefaultMarshaler{}, ConsumerGroup: group, OverwriteSaramaConfig: cfg,
 	}, watermill.NopLogger{})

@@ -3,6 +3,7 @@ package bridgekafka
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -20,7 +21,8 @@ type Config struct {
 	// SessionTimeout is how long a vanished member keeps its partitions; 0: 10 s.
 	SessionTimeout time.Duration
 	// Sarama sets what is not here: Net.TLS, Net.SASL, ClientID, Version and such. What
-	// the package's promises rest on is refused when it is changed. May be nil.
+	// the package's promises rest on is set before, and refused when it is changed. May be
+	// nil.
 	Sarama func(c *sarama.Config)
 }
 
@@ -53,33 +55,72 @@ func (c Config) withDefaults() (Config, error) {
 
 // settings returns Sarama's configuration.
 func (c Config) settings() (*sarama.Config, error) {
+	s := c.own()
+	if c.Sarama != nil {
+		s.Producer.Partitioner = nil // functions can't be compared
+		c.Sarama(s)
+		if changed := c.changed(s); len(changed) > 0 {
+			return nil, fmt.Errorf("bridgekafka: Config.Sarama changes %s: the package sets these", strings.Join(changed, ", "))
+		}
+		s.Producer.Partitioner = partitioner
+	}
+	if err := s.Validate(); err != nil {
+		return nil, fmt.Errorf("bridgekafka: %w", err)
+	}
+	return s, nil
+}
+
+// partitioner finds the partition of a key as Kafka's own clients do.
+var partitioner = sarama.NewCustomPartitioner(sarama.WithAbsFirst(), sarama.WithCustomHashFunction(newMurmur2))
+
+// own returns what the package sets.
+func (c Config) own() *sarama.Config {
 	s := sarama.NewConfig()
 	s.ClientID = "leat"
 	s.Version = sarama.V2_8_0_0 // zstd, headers, fencing by leader epochs
-	if c.Sarama != nil {
-		c.Sarama(s)
-	}
-	set := s.Producer.RequiredAcks != sarama.WaitForLocal || s.Producer.Idempotent || s.Consumer.Offsets.Initial != sarama.OffsetNewest ||
-		!s.Consumer.Offsets.AutoCommit.Enable || s.Consumer.Group.Session.Timeout != defaultSession
-	if set {
-		return nil, errors.New("bridgekafka: Config.Sarama changes Producer.RequiredAcks, Producer.Idempotent, Consumer.Offsets or " +
-			"Consumer.Group.Session.Timeout: the package sets these")
-	}
 	s.Producer.RequiredAcks = sarama.WaitForAll
 	s.Producer.Idempotent = true
 	s.Net.MaxOpenRequests = 1 // as Sarama wants it for idempotence
 	s.Producer.Retry.Max = 10
 	s.Producer.Return.Successes, s.Producer.Return.Errors = true, true
 	s.Producer.MaxMessageBytes = c.MaxBytes
-	s.Producer.Partitioner = sarama.NewCustomPartitioner(sarama.WithAbsFirst(), sarama.WithCustomHashFunction(newMurmur2))
+	s.Producer.Partitioner = partitioner
 	s.Metadata.AllowAutoTopicCreation = false // a topic is made as Config says, or not at all
 	s.Consumer.Return.Errors = true
 	s.Consumer.Offsets.Initial = sarama.OffsetOldest
 	s.Consumer.Offsets.AutoCommit.Interval = commitInterval
 	s.Consumer.Group.Session.Timeout = c.SessionTimeout
 	s.Consumer.Group.Heartbeat.Interval = c.SessionTimeout / 3
-	if err := s.Validate(); err != nil {
-		return nil, fmt.Errorf("bridgekafka: %w", err)
+	return s
+}
+
+// changed names what the package's promises rest on and s has otherwise.
+func (c Config) changed(s *sarama.Config) (names []string) {
+	own := c.own()
+	for _, x := range []struct {
+		name    string
+		changed bool
+	}{
+		{"Net.MaxOpenRequests", s.Net.MaxOpenRequests != own.Net.MaxOpenRequests},
+		{"Metadata.AllowAutoTopicCreation", s.Metadata.AllowAutoTopicCreation != own.Metadata.AllowAutoTopicCreation},
+		{"Producer.RequiredAcks", s.Producer.RequiredAcks != own.Producer.RequiredAcks},
+		{"Producer.Idempotent", s.Producer.Idempotent != own.Producer.Idempotent},
+		{"Producer.Transaction", s.Producer.Transaction.ID != ""},
+		{"Producer.Retry.Max", s.Producer.Retry.Max != own.Producer.Retry.Max},
+		{"Producer.Return", s.Producer.Return != own.Producer.Return},
+		{"Producer.MaxMessageBytes", s.Producer.MaxMessageBytes != own.Producer.MaxMessageBytes},
+		{"Producer.Partitioner", s.Producer.Partitioner != nil},
+		{"Consumer.Return", s.Consumer.Return != own.Consumer.Return},
+		{"Consumer.Offsets.Initial", s.Consumer.Offsets.Initial != own.Consumer.Offsets.Initial},
+		{"Consumer.Offsets.AutoCommit", s.Consumer.Offsets.AutoCommit != own.Consumer.Offsets.AutoCommit},
+		{"Consumer.Group.Session.Timeout", s.Consumer.Group.Session != own.Consumer.Group.Session},
+		{"Consumer.Group.Heartbeat.Interval", s.Consumer.Group.Heartbeat != own.Consumer.Group.Heartbeat},
+		// Subscriptions of one name would throw each other out.
+		{"Consumer.Group.InstanceId", s.Consumer.Group.InstanceId != ""},
+	} {
+		if x.changed {
+			names = append(names, x.name)
+		}
 	}
-	return s, nil
+	return names
 }

@@ -95,8 +95,9 @@ func TestGroupWithoutMembers(t *testing.T) {
 	require.Equal(t, map[string]int{"alone": 10, "through the bridge": 0}, repeats)
 }
 
-// When a member is shut down while a handler is at work, the process panics alone: what
-// was sent to it in advance goes to a closed channel. Nothing is lost either way.
+// When a member is shut down while a handler is at work, the process alone nearly always
+// panics: what was sent to it in advance goes to a closed channel. What it had at work is
+// handled again then. Nothing is lost either way.
 func TestShutdownWhileAtWork(t *testing.T) {
 	crashes, repeats := make(map[string]string), make(map[string]int)
 	for _, w := range ways {
@@ -128,8 +129,12 @@ func TestShutdownWhileAtWork(t *testing.T) {
 		repeats[w.name] = s.of("end busy")
 	}
 	t.Logf("panics: %q; handled again although its member had waited: %v", crashes, repeats)
-	require.Equal(t, map[string]string{"alone": "panic: send on closed channel", "through the bridge": ""}, crashes)
-	require.Equal(t, map[string]int{"alone": 1, "through the bridge": 0}, repeats)
+	require.Empty(t, crashes["through the bridge"])
+	require.Zero(t, repeats["through the bridge"])
+	if crashes["alone"] != "" { // a race of its own, nearly always lost
+		require.Equal(t, "panic: send on closed channel", crashes["alone"])
+		require.Equal(t, 1, repeats["alone"])
+	}
 }
 
 // A header with two values is the end of each process that gets it alone.
