@@ -35,6 +35,14 @@ func TestBridgeLinksNoBroker(t *testing.T) {
 	}
 }
 
+// TestFCMLinksGoogleAlone holds that who notifies by FCM links what fetches access tokens,
+// and no client of Google's APIs.
+func TestFCMLinksGoogleAlone(t *testing.T) {
+	for _, w := range tooHeavy(load(t), []string{"command/fcm"}, fcmDeps) {
+		t.Error(w)
+	}
+}
+
 // TestNoTestifyInBinaries holds that no non-test code, kits included, reaches
 // testify.
 func TestNoTestifyInBinaries(t *testing.T) {

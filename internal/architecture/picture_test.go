@@ -37,17 +37,19 @@ var leat = picture{
 		"bus/memory", "bus/kafka", "bus/snssqs", "bus/watermillbridge",
 		"stores/*",
 		"lake/s3lake", "lake/firehoselake",
+		"command/webhook", "command/fcm",
 	},
 	kits: map[string]string{
-		"event/channeltest":     "event",
-		"idempotency/storetest": "idempotency",
-		"schema/schematest":     "schema",
-		"bus/bustest":           "bus",
+		"event/channeltest":      "event",
+		"command/operationstest": "command",
+		"idempotency/storetest":  "idempotency",
+		"schema/schematest":      "schema",
+		"bus/bustest":            "bus",
 	},
 	people: []string{"examples", "cmd", "docs"},
 	light: []string{
 		"event", "bus", "bus/memory", "bus/request",
-		"payload", "command", "query", "idempotency",
+		"payload", "command", "command/webhook", "query", "idempotency",
 	},
 }
 
@@ -57,6 +59,9 @@ var bridgeDeps = []string{
 	"github.com/ThreeDotsLabs/watermill", "github.com/google/uuid", "github.com/lithammer/shortuuid/v3",
 	"github.com/oklog/ulid", "github.com/oklog/ulid/v2", "github.com/pkg/errors",
 }
+
+// fcmDeps are the modules, beside leat's own, that command/fcm links.
+var fcmDeps = []string{"github.com/oklog/ulid/v2", "golang.org/x/oauth2", "cloud.google.com/go/compute/metadata"}
 
 // lightDeps are the modules, beside leat's own, that the light packages link.
 var lightDeps = []string{"github.com/oklog/ulid/v2"}

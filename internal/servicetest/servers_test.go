@@ -34,6 +34,9 @@ func TestServers(t *testing.T) {
 			},
 			kept: question{jetStream("STREAM.NAMES", ""), `"streams":["kept"]`},
 		},
+		"postgres": {
+			alive: question{"\x00\x00\x00\x21\x00\x03\x00\x00user\x00leat\x00database\x00leat\x00\x00", "SCRAM-SHA-256"},
+		},
 		"ministack": {alive: question{"GET / HTTP/1.0\r\n\r\n", "HTTP/1"}},
 	} {
 		var addr, state string

@@ -19,7 +19,7 @@ type Idempotency struct {
 	window time.Duration
 }
 
-var _ idempotency.Store = (*Idempotency)(nil)
+var _ idempotency.BatchStore = (*Idempotency)(nil)
 
 // IdempotencyConfig says where and for how long. The zero value is usable.
 type IdempotencyConfig struct {
@@ -90,11 +90,21 @@ func (s *Idempotency) Claim(ctx context.Context, key idempotency.Key, c idempote
 	if c.Lease < time.Millisecond {
 		return idempotency.Grant{}, errLease
 	}
+	return granted(claim.Run(ctx, s.client, s.keys(key), s.asked(c)...))
+}
+
+// asked are the arguments of the script that claims.
+func (s *Idempotency) asked(c idempotency.Claim) []any {
 	retake := 0
 	if c.Retake {
 		retake = 1
 	}
-	answer, err := claim.Run(ctx, s.client, s.keys(key), c.Lease.Milliseconds(), c.Fingerprint, retake, s.window.Milliseconds()).Slice()
+	return []any{c.Lease.Milliseconds(), c.Fingerprint, retake, s.window.Milliseconds()}
+}
+
+// granted reads the answer of the script that claims.
+func granted(cmd *redis.Cmd) (idempotency.Grant, error) {
+	answer, err := cmd.Slice()
 	if err != nil {
 		return idempotency.Grant{}, fmt.Errorf("redisstore: claim: %w", err)
 	}
@@ -159,7 +169,12 @@ func (s *Idempotency) Release(ctx context.Context, key idempotency.Key, fence ui
 }
 
 func (s *Idempotency) change(ctx context.Context, key idempotency.Key, fence uint64, to string, with any) error {
-	n, err := change.Run(ctx, s.client, s.keys(key), fence, to, s.window.Milliseconds(), with).Int()
+	return changed(to, change.Run(ctx, s.client, s.keys(key), fence, to, s.window.Milliseconds(), with))
+}
+
+// changed reads the answer of the script that changes.
+func changed(to string, cmd *redis.Cmd) error {
+	n, err := cmd.Int()
 	switch {
 	case err != nil:
 		return fmt.Errorf("redisstore: %s: %w", to, err)

@@ -53,7 +53,9 @@ func TestRedisIsKilledInMidRun(t *testing.T) {
 	ch := memory.New(memory.Capacity(10 * events))
 	done := &effects{of: make(map[string]int), news: make(chan struct{}, 1)}
 	for range 2 {
-		once := idempotency.Middleware(store, idempotency.Lease(2*time.Second))
+		// A lease that outlives every outage: one that ends in it is the window in which
+		// an effect is had again.
+		once := idempotency.Middleware(store, idempotency.Lease(10*time.Second))
 		b := bus.New(bus.Config{App: "shop", Channel: ch, KeepChannel: true})
 		bus.SubscribeRaw(b, "billing", nil, func(ctx context.Context, e event.Event) error {
 			done.add(e.ID())
