@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the scripts rabbitmq, redis, nats and ministack share. Such a script sets `name` and its default `port`, sources
+# What the scripts rabbitmq, redis, nats, ministack and postgres share. Such a script sets `name` and its default `port`, sources
 # this file, defines
 #
 #   install   put the server in place; does nothing where it is
@@ -126,7 +126,7 @@ spawn() { # spawn PROCESS PORTS COMMAND...: start it, or resume it if it runs; i
   local process=$1 ports=$2 pid p
   shift 2
   if pid=$(pid_of "$process"); then
-    kill -s CONT -- "-$pid"
+    resume_all "$pid"
     return
   fi
   for p in $ports; do
@@ -140,15 +140,56 @@ spawn() { # spawn PROCESS PORTS COMMAND...: start it, or resume it if it runs; i
   echo "$pid ${p#* }" >"$state/$process.pid"
 }
 
+family() { # pids of the processes $* and of all below them: some, as those of PostgreSQL, lead groups of their own
+  local file line f more=true
+  local -A parent in
+  for file in /proc/[0-9]*/stat; do
+    { read -r line <"$file"; } 2>/dev/null || continue
+    read -ra f <<<"${line##*) }"
+    parent[${line%% *}]=${f[1]}
+  done
+  for f; do in[$f]=1; done
+  while $more; do
+    more=false
+    for f in "${!parent[@]}"; do
+      [ -z "${in[$f]:-}" ] && [ -n "${in[${parent[$f]}]:-}" ] || continue
+      in[$f]=1 more=true
+    done
+  done
+  echo "${!in[@]}"
+}
+
+to_all() { # to_all SIGNAL PID...: a negative one is a process group
+  local what=$1 pid
+  shift
+  for pid; do kill -s "$what" -- "$pid" 2>/dev/null || true; done
+}
+
+resume_all() { # resume_all PID...: what was spawned, and its family
+  local all
+  all=$(family "$@")
+  # shellcheck disable=SC2086  # several
+  to_all CONT "${@/#/-}" $all
+}
+
 signal() { # signal NAME [gone]: to all processes and their children; with "gone" wait until they have ended
-  local pid pids end=$((SECONDS + patience))
-  pids=$(running)
-  [ -n "$pids" ] || die "it is not running"
-  for pid in $pids; do kill -s "$1" -- "-$pid" 2>/dev/null || true; done
+  local pid pids all end=$((SECONDS + patience))
+  read -r -d '' -a pids < <(running) || true
+  [ ${#pids[@]} != 0 ] || die "it is not running"
+  if [ "$1" = CONT ]; then
+    resume_all "${pids[@]}"
+    return
+  fi
+  to_all STOP "${pids[@]/#/-}" # who stands still has no more children
+  all=$(family "${pids[@]}")
+  # shellcheck disable=SC2086  # several
+  to_all "$1" "${pids[@]/#/-}" $all
   [ "${2:-}" = gone ] || return 0
-  while [ -n "$(running)" ]; do
-    ((SECONDS < end)) || die "it does not end"
-    sleep 0.02
+  for pid in $all; do
+    while stat_of "$pid" >/dev/null; do
+      ((SECONDS < end)) || die "it does not end"
+      sleep 0.02
+    done
   done
 }
 

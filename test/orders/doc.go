@@ -1,0 +1,2 @@
+// Package orders clicks through the page of examples/orders, in a real browser.
+package orders
