@@ -6,8 +6,8 @@ LINT     := golangci-lint
 # failing input (go.dev/issue/75804).
 FUZZTIME ?= 20000x
 BENCH    ?= .
-# Servers that make test starts if it can, and stops if it started them.
-SERVICES ?= kafka rabbitmq redis nats ministack
+# Servers that make test starts if it can, and stops if it started them; and a browser.
+SERVICES ?= kafka rabbitmq redis nats ministack postgres chromium
 TESTSUM  := go run -C tools ./testsum $(filter -v,$(TESTFLAGS))
 # Tests on fakes of brokers in virtual time need a client library whose locks
 # a synctest bubble can see through. A build tag gives it these, and only to them. The
@@ -16,7 +16,7 @@ BUBBLES  := -tags synctests -run Bubble
 BUBBLED  := $(if $(wildcard bus/kafka),./bus/kafka/...)
 # Packages that are tested when all others have been: they keep many servers busy, and
 # some of the others measure out what a broker does in a second.
-ALONE    := watermillbridge
+ALONE    := ./bus/watermillbridge/... ./stores/...
 # How many bad days the channel in memory has in make test.
 SEEDS    ?= 1000
 SEEDTESTS := ^(TestFaults|TestSeedReplaysTheRun)$$
@@ -38,10 +38,10 @@ test: vet
 
 # What make test runs once the servers are there.
 counted:
-	@{ for m in $(TESTED); do \
-		(cd $$m && go test -json -race -shuffle=on $(TESTFLAGS) $$(go list ./... | grep -v /$(ALONE))) || exit; \
+	@alone=$$(go list $(ALONE)); { for m in $(TESTED); do \
+		(cd $$m && go test -json -race -shuffle=on $(TESTFLAGS) $$(go list ./... | grep -vxF "$$alone")) || exit; \
 	done; \
-	go test -json -race -shuffle=on $(TESTFLAGS) ./bus/$(ALONE)/... || exit; \
+	go test -json -race -shuffle=on $(TESTFLAGS) $$alone || exit; \
 	$(if $(findstring -run,$(TESTFLAGS)),,$(MAKE) --no-print-directory bubbles seeds TESTFLAGS='-json $(TESTFLAGS)';) \
 	} | $(TESTSUM)
 

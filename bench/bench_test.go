@@ -1,6 +1,7 @@
 package bench_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/leat-go/leat/bench"
@@ -12,6 +13,11 @@ func BenchmarkScenario(b *testing.B) {
 	for _, scenario := range bench.Scenarios() {
 		for _, side := range scenario.Sides {
 			b.Run(scenario.Name+"/"+side.Name, func(b *testing.B) { measure(b, side) })
+		}
+	}
+	for name, env := range bench.Servers() {
+		if os.Getenv(env) == "" {
+			b.Run(name, func(b *testing.B) { b.Skipf("not measured: %s names no server", env) })
 		}
 	}
 }

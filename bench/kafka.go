@@ -16,9 +16,11 @@ import (
 	"github.com/leat-go/leat/event"
 )
 
+const kafkaEnv = "LEAT_KAFKA"
+
 // KafkaScenarios returns those on the brokers that LEAT_KAFKA names; none without.
 func KafkaScenarios() []Scenario {
-	brokers := os.Getenv("LEAT_KAFKA")
+	brokers := os.Getenv(kafkaEnv)
 	if brokers == "" {
 		return nil
 	}

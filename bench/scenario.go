@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
@@ -44,9 +45,9 @@ type Stream struct {
 	Close func() error
 }
 
-// Scenarios returns all of them, those on Kafka where LEAT_KAFKA names brokers.
+// Scenarios returns all of them, those on servers where the environment names these.
 func Scenarios() []Scenario {
-	return append([]Scenario{
+	return slices.Concat([]Scenario{
 		raw("raw", "256 bytes, one event per publish, one producer, one group, one worker",
 			Load{}, 1.3, 9),
 		typed(1.3, 2),
@@ -65,7 +66,15 @@ func Scenarios() []Scenario {
 		raw("retry", "as raw; the handler fails once for each event and is run again at once",
 			Load{Retry: true}, 0, 0),
 		insert(3),
-	}, KafkaScenarios()...)
+		claims(2),
+		duplicates(),
+	}, KafkaScenarios(), PostgresScenarios())
+}
+
+// Servers returns the scenarios that need a server, by the beginning of their names, and
+// the variables of the environment that name it.
+func Servers() map[string]string {
+	return map[string]string{"kafka": kafkaEnv, "postgres": postgresEnv}
 }
 
 // insert is the scenario of a handler that costs something for each call and little

@@ -41,6 +41,11 @@ func run() error {
 	}
 	fmt.Fprintf(os.Stdout, "%s, %s/%s, GOMAXPROCS=%d, %d rounds of %d events\n",
 		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), *rounds, *events)
+	for name, env := range bench.Servers() {
+		if wanted.MatchString(name) && os.Getenv(env) == "" {
+			fmt.Fprintf(os.Stdout, "\n%s is not measured: %s names no server\n", name, env)
+		}
+	}
 	for _, scenario := range bench.Scenarios() {
 		if !wanted.MatchString(scenario.Name) {
 			continue

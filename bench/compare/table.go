@@ -39,9 +39,9 @@ func verdict(side bench.Side, ratio float64) string {
 		sign, met = "≥", ratio >= side.Goal
 	}
 	if met {
-		return fmt.Sprintf("%s %g: met", sign, side.Goal)
+		return fmt.Sprintf("%s %.3g: met", sign, side.Goal)
 	}
-	return fmt.Sprintf("%s %g: missed", sign, side.Goal)
+	return fmt.Sprintf("%s %.3g: missed", sign, side.Goal)
 }
 
 // ratios returns the ratios round by round, in order of size.
