@@ -62,6 +62,10 @@ func (a answering) answer(ctx context.Context, wanted request.Wanted, err error)
 	} else {
 		said.Result, _ = event.ResultOf(ctx)
 	}
+	if ctx.Err() != nil { // the handler's time is over, not that of who waits
+		by, _ := wanted.By()
+		ctx = request.NewWithin(context.WithoutCancel(ctx), by)
+	}
 	if failed := a.requests.AnswerTo(ctx, wanted, said); failed != nil {
 		return event.Postpone(answerPause, failed)
 	}

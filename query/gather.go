@@ -57,7 +57,8 @@ func (qs *queries) gather(ctx context.Context, q any, opts []bus.PublishOption, 
 	}
 	defer call.End()
 	from := request.Repliers{Type: typ, Topic: topic}
-	if from.Known, err = qs.requests.CountRepliers(call.Context(), from); err != nil {
+	known, err := qs.requests.CountRepliers(call.Context(), from)
+	if err != nil {
 		return fmt.Errorf("query: %s: %w", typ, err)
 	}
 	topic, e, err := qs.style.Prepare(ctx, q, opts, call.Attributes())
@@ -65,7 +66,7 @@ func (qs *queries) gather(ctx context.Context, q any, opts []bus.PublishOption, 
 		return err
 	}
 	send := func(ctx context.Context) error { return qs.style.Send(ctx, topic, e, true) }
-	for answer, err := range call.Gather(e, from, send) {
+	for answer, err := range call.Gather(e, from, known, send) {
 		if err != nil {
 			return err
 		}
