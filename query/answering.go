@@ -35,12 +35,33 @@ func (a answering) Wrap(next event.Handler) event.Handler {
 		}
 		limited := request.NewWithin(ctx, by)
 		err := next(limited, e)
+		over := limited.Err() != nil
 		limited.End()
 		if again(ctx, err) {
 			return err
 		}
+		if over { // the handler's time; that of who waits may not be
+			ctx = request.NewWithin(context.WithoutCancel(ctx), by)
+		}
 		return a.answer(ctx, wanted, err)
 	}
+}
+
+// answer sends what the handler said.
+func (a answering) answer(ctx context.Context, wanted request.Wanted, err error) error {
+	var said request.Answer
+	if err != nil {
+		said.Err = answerTo(err)
+	} else {
+		said.Result, _ = event.ResultOf(ctx)
+	}
+	if failed := a.requests.AnswerTo(ctx, wanted, said); failed != nil {
+		return event.Postpone(answerPause, failed)
+	}
+	if err != nil {
+		return event.Reject(err) // answered: it neither comes again nor is kept
+	}
+	return nil
 }
 
 // again reports whether the query comes again, and isn't answered now.
@@ -52,25 +73,4 @@ func again(ctx context.Context, err error) bool {
 		return true // somebody else answers
 	}
 	return event.VerdictOf(err).Kind == event.Postponed || errors.Is(err, event.ErrFull)
-}
-
-// answer sends what the handler said.
-func (a answering) answer(ctx context.Context, wanted request.Wanted, err error) error {
-	var said request.Answer
-	if err != nil {
-		said.Err = answerTo(err)
-	} else {
-		said.Result, _ = event.ResultOf(ctx)
-	}
-	if ctx.Err() != nil { // the handler's time is over, not that of who waits
-		by, _ := wanted.By()
-		ctx = request.NewWithin(context.WithoutCancel(ctx), by)
-	}
-	if failed := a.requests.AnswerTo(ctx, wanted, said); failed != nil {
-		return event.Postpone(answerPause, failed)
-	}
-	if err != nil {
-		return event.Reject(err) // answered: it neither comes again nor is kept
-	}
-	return nil
 }
