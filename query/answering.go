@@ -18,14 +18,20 @@ var _ event.Middleware = answering{}
 // answerPause is after what time a query comes again whose answer couldn't be sent.
 const answerPause = 100 * time.Millisecond
 
-// calledKey marks the context of a handler that is called in its own process.
+// calledKey is where a call in the handler's own process keeps a *called.
 type calledKey struct{}
+
+// called is what became of a call.
+type called struct{ err error } // as the handler returned it
 
 // Wrap implements [event.Middleware].
 func (a answering) Wrap(next event.Handler) event.Handler {
 	return func(ctx context.Context, e event.Event) error {
-		if ctx.Value(calledKey{}) != nil {
-			return next(ctx, e)
+		if c, ok := ctx.Value(calledKey{}).(*called); ok {
+			if c.err = next(ctx, e); c.err == nil || again(ctx, c.err) {
+				return c.err
+			}
+			return event.Reject(c.err) // it is an answer here, too
 		}
 		wanted, ok := request.WantedBy(e)
 		by, bounded := wanted.By()

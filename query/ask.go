@@ -78,7 +78,11 @@ func (qs *queries) call(ctx context.Context, q any, opts []bus.PublishOption) (e
 	if err != nil {
 		return event.Event{}, err
 	}
-	result, err := qs.style.Call(context.WithValue(ctx, calledKey{}, true), e.Type(), e)
+	c := new(called)
+	result, err := qs.style.Call(context.WithValue(ctx, calledKey{}, c), e.Type(), e)
+	if c.err != nil {
+		err = c.err
+	}
 	if err != nil {
 		return event.Event{}, err
 	}
