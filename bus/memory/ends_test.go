@@ -39,10 +39,10 @@ func (k kit) end() int64 {
 	return ends[0].Offset
 }
 
-// What other groups get alone is a gap, from the moment on when a group exists.
+// What other groups get alone is a gap, and so is all before the first event of a group.
 func TestGapsAreWhatOthersGetAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newKit(t, memory.Retain(4))
+		k := newKit(t, memory.Retain(2))
 		k.join("a", "t")
 		k.texts("t", "1", "2")
 		k.to("a", "3", "4")
@@ -59,11 +59,26 @@ func TestGapsAreWhatOthersGetAlone(t *testing.T) {
 		require.Equal(t, int64(9), k.end(), "what one group gets doesn't count")
 		require.Equal(t, "1 at 1 behind 0, 2 at 2 behind 0, 3 at 3 behind 0, 4 at 4 behind 0, 5 at 5 behind 0, "+
 			"6 at 6 behind 0, 7 at 7 behind 0, 9 at 9 behind 1, 10 at 10 behind 0, ", gaps(k.receive(k.join("a", "t"), 20)))
-		require.Equal(t, "1 at 1 behind 0, 2 at 2 behind 0, 5 at 5 behind 2, 8 at 8 behind 2, 9 at 9 behind 0, ", gaps(k.receive(b, 20)))
-		require.Equal(t, "9 at 9 behind 2, ", gaps(k.receive(newest, 20)))
+		require.Equal(t, "2 at 2 behind 1, 5 at 5 behind 2, 8 at 8 behind 2, 9 at 9 behind 0, ", gaps(k.receive(b, 20)))
+		require.Equal(t, "9 at 9 behind 8, ", gaps(k.receive(newest, 20)))
 		time.Sleep(time.Hour) // virtual
 		k.texts("t", "11")
-		require.Equal(t, "11 at 11 behind 4, ", gaps(k.receive(later, 20)), "what came too early for the group is a gap")
+		require.Equal(t, "11 at 11 behind 10, ", gaps(k.receive(later, 20)), "what came too early for the group is a gap")
+	})
+}
+
+// Who comes when nobody was there is told of all that was settled as of gaps.
+func TestGapsOfWhatWasSettledBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newKit(t)
+		m := k.join("a", "t")
+		k.texts("t", "1", "k:2", "3", "k:4", "5")
+		ds := k.receive(m, 5)
+		require.NoError(t, m.Settle(t.Context(), []event.Settlement{event.Ack(ds[0].Token), event.Ack(ds[2].Token), event.Ack(ds[4].Token)}))
+		require.NoError(t, m.Close(t.Context()))
+		k.texts("t", "6")
+		m = k.join("a", "t")
+		require.Equal(t, "k:2 at 2 behind 1, k:4 at 4 behind 1, 6 at 6 behind 1, ", gaps(k.receive(m, 9)))
 	})
 }
 

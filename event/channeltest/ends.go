@@ -37,8 +37,9 @@ func lastOf(ds []event.Delivery) map[int32]int64 {
 }
 
 // covered fails unless all positions of a topic, from the first that a group got up to
-// the ends, are those of deliveries or in the gap before one, and none is both.
-func (e *env) covered(ds []event.Delivery, ends map[int32]int64) {
+// the ends, are those of deliveries or in the gap before one, and none is both. It
+// returns the first.
+func (e *env) covered(ds []event.Delivery, ends map[int32]int64) map[int32]int64 {
 	e.t.Helper()
 	at := map[event.Position]string{}
 	for _, d := range ds {
@@ -79,6 +80,7 @@ func (e *env) covered(ds []event.Delivery, ends map[int32]int64) {
 			}
 		}
 	}
+	return first
 }
 
 // others sends something to another group, where that can be done.
@@ -205,6 +207,35 @@ var gapCases = []testCase{
 			ends := e.ends(topic)
 			e.covered(a.handle(60), ends)
 			e.covered(b.handle(60+more), ends)
+		},
+	},
+	{
+		name:    "BeforeTheFirst",
+		promise: "All before the first event that a member gets of a lane is in the gap before it: what was there before the group began, and what the group has settled.",
+		needs:   []need{knowsEnds, positions},
+		run: func(e *env) {
+			topic, group := e.topic("orders"), e.group("a")
+			m := e.join(group, topic)
+			events := func(n int) (all []event.Event) {
+				for k := range 5 { // the same lanes each time
+					all = append(all, keyed(fmt.Sprint("key", k), 2*n+1, 2*n+2)...)
+				}
+				return all
+			}
+			e.produce(topic, events(0)...)
+			m.handleAny(events(0)...)
+			m.close()
+			m = e.join(group, topic)
+			newest := e.joinAs(event.Subscription{Group: e.group("newest"), Topics: []string{topic}, From: event.Newest()})
+			e.produce(topic, events(1)...)
+			ends := e.ends(topic)
+			for _, m := range []*member{m, newest} {
+				for lane, first := range e.covered(m.handleAny(events(1)...), ends) {
+					if first != 1 {
+						e.fatalf("%s got nothing before in lane %d; but the gap before its first event there begins at %d only", m.name, lane, first)
+					}
+				}
+			}
 		},
 	},
 	{
