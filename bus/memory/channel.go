@@ -183,6 +183,7 @@ func (c *Channel) Consumer(ctx context.Context, s event.Subscription) (event.Con
 	for _, q := range queues {
 		if len(q.members) == 0 {
 			q.tellAt = 0 // who was told has left
+			q.closeGaps()
 		}
 		q.members = append(q.members, m)
 	}
