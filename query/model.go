@@ -34,13 +34,15 @@ type Model interface {
 	// whose position isn't valid only lets its event be seen.
 	Pass(ctx context.Context, s Step, dead bool) error
 
-	// Seen reports whether the generation that serves is done lately with an event of this id,
-	// or with one that was caused by it: applied, or passed and not dead.
-	Seen(ctx context.Context, id string) (bool, error)
+	// Seen reports, for each of these ids, whether the generation that serves is done lately
+	// with an event of this id, or with one that was caused by it: applied, or passed and
+	// not dead.
+	Seen(ctx context.Context, ids ...string) ([]bool, error)
 
-	// Reached reports whether the generation that serves is done with all positions of
-	// a topic up to these, one for each lane.
-	Reached(ctx context.Context, topic string, ends []event.Position) (bool, error)
+	// Reached returns, for each lane of a topic that the generation that serves knows, the
+	// position up to which it is done with all, those that are dead included. A lane
+	// whose first positions aren't done has none, or one with the offset 0.
+	Reached(ctx context.Context, topic string) ([]event.Position, error)
 
 	// Build makes a new, empty generation, for whoever calls it alone, in all processes, until
 	// release: [ErrRebuilding] if somebody else builds one. What was built and doesn't
