@@ -250,6 +250,7 @@ func (w *worker) newAttempt(ctx context.Context, it *item) *run {
 		Attempt:    max(d.Attempt+it.runs-1, it.failures+1),
 		Failures:   it.failures,
 		Position:   d.Position,
+		Gap:        d.Gap,
 		EnqueuedAt: d.EnqueuedAt,
 		Redriven:   d.Redriven,
 		Replayed:   d.Replayed,

@@ -187,6 +187,10 @@ func (l *lane) enter(r *kgo.Record, s slot, moves []move) []move {
 	if !l.saw(r.Offset) || r.Attrs.IsControl() {
 		return moves
 	}
+	if !l.redrive {
+		s.gap = r.Offset - l.passed
+		l.passed = r.Offset + 1
+	}
 	at := s.event.NotBefore()
 	wait := time.Duration(0)
 	if !at.IsZero() {

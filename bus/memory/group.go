@@ -16,7 +16,8 @@ type queue struct {
 	index int32 // in g.queues
 	since int64 // events accepted before are not for the group
 
-	in inbox
+	in     inbox
+	passed int64 // offset up to which the inbox has been emptied, or from which on the group is owed events
 
 	_       apart
 	settled atomic.Int64

@@ -23,6 +23,7 @@ type topic struct {
 	closed bool
 	queues []*queue // one for each group; the slice is never changed, only replaced
 	offset int64    // of the event accepted last
+	end    int64    // of the last one that was accepted for every group
 	room   int      // events that may come before the bounds are looked at again; 0 while publishers are in line
 	line   []*blockedPublisher
 	ring   ring
@@ -86,6 +87,9 @@ func (t *topic) accept(b *batch, queues []*queue) {
 	at := t.c.now()
 	first := t.offset + 1
 	t.offset += int64(len(b.events))
+	if b.only == nil {
+		t.end = t.offset
+	}
 	for _, q := range queues {
 		if at < q.since {
 			continue
@@ -162,7 +166,7 @@ func (t *topic) look(queues []*queue) int {
 // attach makes the queue of a group on the topic and hands it what the topic has
 // kept. Topic and group are locked.
 func (t *topic) attach(g *group, index int32, from event.Start) *queue {
-	q := &queue{t: t, g: g, index: index}
+	q := &queue{t: t, g: g, index: index, passed: t.offset}
 	q.in.init()
 	switch from.Kind {
 	case event.StartNewest:
@@ -173,10 +177,14 @@ func (t *topic) attach(g *group, index int32, from event.Start) *queue {
 	default:
 		n := 0
 		t.ring.each(func(en entry) {
-			if en.at >= q.since {
-				q.in.put(en)
-				n++
+			if en.at < q.since {
+				return
 			}
+			if n == 0 {
+				q.passed = en.offset() - 1 // what was before is no gap: it isn't the group's
+			}
+			q.in.put(en)
+			n++
 		})
 		q.in.publish(n)
 	}
