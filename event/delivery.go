@@ -27,7 +27,7 @@ type Delivery struct {
 	Event      Event     // zero when Err is set
 	Topic      string    // where it was published
 	Position   Position  // in its topic; not valid where the channel has none
-	Gap        int64     // how many positions right before Position hold no event for the group: what a broker writes for itself, has compacted away, or sent to another group; also what an earlier owner of the lane has settled; 0 where that isn't known
+	Gap        int64     // how many positions right before Position hold no event for the group: what a broker writes for itself, has compacted away, or sent to another group; 0 where that isn't known
 	Attempt    int       // 1 for the first; an upper bound where the broker counts give-backs
 	Failures   int       // 0 where the channel doesn't keep them
 	Redriven   bool      // a dead letter that was sent again

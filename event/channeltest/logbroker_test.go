@@ -411,7 +411,7 @@ func logHarness(flaw string) Harness {
 			Guarantees: event.Guarantees{
 				Channel: "log", OrderPerKey: true, Durable: true, History: true, Lease: logSession, Parks: true, Positions: true,
 			},
-			Capabilities: DeadLetters,
+			Capabilities: DeadLetters | Ends,
 		},
 		Members: logPartitions,
 		Crash:   func(c event.Consumer) { c.(*logMember).crash() },
