@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -29,11 +28,7 @@ type Model struct {
 	store   *Store
 	tables  func(ctx context.Context, tx pgx.Tx) error
 	of      atomic.Pointer[modelOf]
-	serving atomic.Int64 // the generation that served when it was last looked
 	settled atomic.Int64 // steps, for the folding
-
-	mu     sync.Mutex
-	begins map[laneOf]int64 // where lanes begin, as others know it by now
 }
 
 var _ query.Model = (*Model)(nil)
@@ -44,13 +39,6 @@ type modelOf struct {
 	id         int
 }
 
-// laneOf is a lane of a generation.
-type laneOf struct {
-	generation int
-	topic      string
-	lane       int32
-}
-
 // Model returns a read model that tables makes the tables of: it runs once for each
 // generation, in a transaction whose search_path begins with the generation's schema. So
 // tables without a schema are those of the generation, for it, for the handlers of the
@@ -59,7 +47,7 @@ func (s *Store) Model(tables func(ctx context.Context, tx pgx.Tx) error) *Model 
 	if tables == nil {
 		panic("pgstore: a model without a function that makes its tables")
 	}
-	return &Model{store: s, tables: tables, begins: make(map[laneOf]int64)}
+	return &Model{store: s, tables: tables}
 }
 
 // errNotOpen is the error of a model that no projection has opened.
@@ -81,31 +69,26 @@ func (m *Model) Open(ctx context.Context, projection string) error {
 		return fmt.Errorf("pgstore: a projection named %q", projection)
 	}
 	o := &modelOf{projection: projection}
-	serving := 0
 	err := m.store.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
 		return pgx.BeginTxFunc(ctx, c.Conn(), pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-			var known *int
+			var serving *int
 			err := tx.QueryRow(ctx, "insert into "+m.store.prefix+"models as m (projection, lately) values ($1, $2) "+ // who has the row goes on alone
 				"on conflict (projection) do update set lately = greatest(m.lately, excluded.lately) returning id, serving",
-				projection, m.store.lately).Scan(&o.id, &known)
+				projection, m.store.lately).Scan(&o.id, &serving)
+			if err != nil || serving != nil {
+				return err
+			}
+			first, err := m.generation(ctx, tx, o)
 			if err != nil {
 				return err
 			}
-			if known != nil {
-				serving = *known
-				return nil
-			}
-			if serving, err = m.generation(ctx, tx, o); err != nil {
-				return err
-			}
-			_, err = tx.Exec(ctx, "update "+m.store.prefix+"models set serving = $2 where id = $1", o.id, serving)
+			_, err = tx.Exec(ctx, "update "+m.store.prefix+"models set serving = $2 where id = $1", o.id, first)
 			return err
 		})
 	})
 	if err != nil {
 		return explained(fmt.Sprintf("the model of %q", projection), err)
 	}
-	m.serving.Store(int64(serving))
 	m.of.Store(o)
 	return nil
 }

@@ -15,7 +15,8 @@ import (
 // codeLockTimeout is that of who didn't get a lock in time.
 const codeLockTimeout = "55P03"
 
-// switchWait is how long a switch waits for those who commit, and holds up those who begin to.
+// switchWait is how long a switch holds up those who commit to the generation that serves, at
+// most, and waits for them.
 const switchWait = 2 * time.Second
 
 // releaseWait is how long the end of a build may take.
@@ -53,7 +54,7 @@ func closeSoon(ctx context.Context, c *pgx.Conn) {
 
 func (m *Model) build(ctx context.Context, c *pgx.Conn, o *modelOf) (generation int, err error) {
 	var ours bool
-	err = c.QueryRow(ctx, "select pg_try_advisory_lock("+m.store.prefix+"build_lock($1))", o.id).Scan(&ours)
+	err = c.QueryRow(ctx, "select pg_try_advisory_lock("+m.store.prefix+"lock_of('build', $1, null))", o.id).Scan(&ours)
 	if err != nil {
 		return 0, err
 	}
@@ -82,12 +83,16 @@ func (m *Model) release(ctx context.Context, c *pgx.Conn, o *modelOf) {
 	if err == nil {
 		err = m.store.dropGone(ctx, c, o.id)
 	}
+	if err == nil { // the end of the connection takes the server a moment
+		_, err = c.Exec(ctx, "select pg_advisory_unlock("+m.store.prefix+"lock_of('build', $1, null))", o.id)
+	}
 	if err != nil {
 		m.store.onError(explained("the end of a build", err)) // the housekeeping tries again
 	}
 }
 
-// Switch implements [query.Model]. It waits for those who commit for two seconds. The
+// Switch implements [query.Model]. When little is missing it stops those who commit to the
+// generation that serves, for as long as the other comes up, and two seconds at most. The
 // generation before is dropped when nobody reads it any more, at the latest by [Store.Keep].
 func (m *Model) Switch(ctx context.Context, generation int) (bool, error) {
 	o, err := m.opened()
@@ -95,7 +100,7 @@ func (m *Model) Switch(ctx context.Context, generation int) (bool, error) {
 		return false, err
 	}
 	var serves *bool
-	err = m.store.ask(ctx, "switch", "select "+m.store.prefix+"switch_model($1, $2, $3)", []any{o.id, generation, millis(switchWait)},
+	err = m.store.ask(ctx, "switch", "select "+m.store.prefix+"switch_model($1, $2, $3)", []any{o.id, generation, switchWait},
 		func(r pgx.Row) error { return r.Scan(&serves) })
 	switch {
 	case stateOf(err) == codeLockTimeout:
@@ -107,7 +112,6 @@ func (m *Model) Switch(ctx context.Context, generation int) (bool, error) {
 	case !*serves:
 		return false, nil
 	}
-	m.serves(generation)
 	if err := m.store.withConn(ctx, func(c *pgx.Conn) error { return m.store.dropGone(ctx, c, o.id) }); err != nil {
 		m.store.onError(explained("the generation before", err)) // the housekeeping tries again
 	}

@@ -99,7 +99,7 @@ func TestModelBuildIsGivenUp(t *testing.T) {
 
 	kill := func() {
 		_, err := pool.Exec(ctx, "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted and mode = 'ExclusiveLock' "+
-			"and (classid::bigint << 32) | objid::bigint = (select "+s.Table("build_lock")+"(id) from "+s.Table("models")+")")
+			"and (classid::bigint << 32) | objid::bigint = (select "+s.Table("lock_of")+"('build', id, null) from "+s.Table("models")+")")
 		require.NoError(t, err)
 	}
 	second, lost, err := m.Build(ctx)
@@ -143,7 +143,9 @@ func TestModelBuildOfWhatIsLeft(t *testing.T) {
 	n, release, err := m.Build(t.Context())
 	require.NoError(t, err)
 	defer release()
-	applied(t, m, inGeneration(n, step(3)))
+	first := inGeneration(n, step(3))
+	first.Gap = 2
+	applied(t, m, first)
 	require.False(t, switched(t, m, n))
 	applied(t, m, inGeneration(n, step(4)))
 	require.True(t, switched(t, m, n))
@@ -270,7 +272,13 @@ func TestModelRebuildsUnderLoad(t *testing.T) {
 		}
 	}
 	done := make(chan struct{})
-	errs := make(chan error, 100)
+	errs := make(chan error, 1)
+	failed := func(err error) {
+		select {
+		case errs <- err:
+		default: // one is enough
+		}
+	}
 	var all, others sync.WaitGroup
 	next := make(chan int64)
 	for i := range workers {
@@ -279,7 +287,7 @@ func TestModelRebuildsUnderLoad(t *testing.T) {
 			for at := range next {
 				for range 1 + rand.N(2) { // duplicates, too
 					if err := apply(of, step(at)); err != nil {
-						errs <- err
+						failed(err)
 					}
 				}
 			}
@@ -292,7 +300,7 @@ func TestModelRebuildsUnderLoad(t *testing.T) {
 				return
 			default:
 				if err := s.KeepOnce(ctx); err != nil {
-					errs <- err
+					failed(err)
 				}
 			}
 		}
@@ -314,7 +322,7 @@ func TestModelRebuildsUnderLoad(t *testing.T) {
 				return tx.QueryRow(ctx, "select count(*), count(distinct id) from orders").Scan(&n, &different)
 			}))
 			if err != nil || n != different || n < least {
-				errs <- fmt.Errorf("%d orders, %d different, %d were reached: %w", n, different, least, err)
+				failed(fmt.Errorf("%d orders, %d different, %d were reached: %w", n, different, least, err))
 			}
 		}
 	})
@@ -328,28 +336,29 @@ func TestModelRebuildsUnderLoad(t *testing.T) {
 			}
 			n, release, err := other.Build(ctx)
 			if err != nil {
-				errs <- err
+				failed(err)
 				return
 			}
-			for at := int64(1); ; at++ {
-				if at > history.Load() {
-					ok, err := other.Switch(ctx, n)
-					if err != nil {
-						errs <- err
-					}
-					if ok || err != nil {
-						switches++
-						break
-					}
+			for from, ok := int64(1), false; !ok && err == nil; {
+				to := history.Load()
+				var feeds sync.WaitGroup
+				for i := range int64(workers) {
+					feeds.Go(func() {
+						for at := from + i; at <= to; at += workers {
+							if err := apply(other, inGeneration(n, step(at))); err != nil {
+								failed(err)
+							}
+						}
+					})
 				}
-				if at <= history.Load() {
-					if err := apply(other, inGeneration(n, step(at))); err != nil {
-						errs <- err
-					}
-				} else {
-					at--
-				}
+				feeds.Wait()
+				from = to + 1
+				ok, err = other.Switch(ctx, n)
 			}
+			if err != nil {
+				failed(err)
+			}
+			switches++
 			release()
 		}
 	})

@@ -181,7 +181,7 @@ func TestModelFoldsWhileOthersApply(t *testing.T) {
 	m, s, pool := newModel(t)
 	ctx := t.Context()
 	var all sync.WaitGroup
-	errs := make(chan error, workers+1)
+	errs := make(chan error, workers+1) // each ends at its first
 	dead := func(at int64) bool { return at%5 == 0 }
 	passed := func(at int64) bool { return at%7 == 0 }
 	for range workers {

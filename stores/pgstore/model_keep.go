@@ -31,9 +31,6 @@ func (m *Model) fold(ctx context.Context, o *modelOf, generation int) {
 	if m.settled.Add(1)%foldEvery != 0 {
 		return
 	}
-	if generation == 0 {
-		generation = int(m.serving.Load())
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), foldWait)
 	defer cancel()
 	err := m.store.apart(ctx, func(b *pgx.Batch) {

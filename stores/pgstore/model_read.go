@@ -74,16 +74,14 @@ func (m *Model) Seen(ctx context.Context, ids ...string) ([]bool, error) {
 	return seen, nil
 }
 
-// Reached implements [query.Model]. A lane begins with the lowest position that was begun or
-// passed, or with its gap: what was before isn't in the history any more, or was never
-// for the projection.
+// Reached implements [query.Model].
 func (m *Model) Reached(ctx context.Context, topic string) ([]event.Position, error) {
 	o, err := m.opened()
 	if err != nil {
 		return nil, err
 	}
 	rows, _ := m.store.pool.Query(ctx, "select p.lane, upper(r) - 1 from "+m.store.prefix+"models m join "+m.store.prefix+"progress p "+
-		"on p.model = m.id and p.generation = m.serving, unnest(p.covered) r where m.id = $1 and p.topic = $2 and r @> p.since order by p.lane",
+		"on p.model = m.id and p.generation = m.serving, unnest(p.covered) r where m.id = $1 and p.topic = $2 and r @> 1::bigint order by p.lane",
 		o.id, printable(topic))
 	reached, err := pgx.CollectRows(rows, pgx.RowToStructByPos[event.Position])
 	if err != nil {

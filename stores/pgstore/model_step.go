@@ -43,83 +43,31 @@ func rowOf(s query.Step) stepRow {
 	return r
 }
 
-// Begin implements [query.Model], in one round trip but for the first of a lane. A handler
-// finds the transaction with [Tx]. It is READ COMMITTED, also with [Serializable]. Where
+// Begin implements [query.Model], in one round trip. A handler finds the transaction with [Tx]. It is READ COMMITTED, also with [Serializable]. Where
 // another has the same event in hand it waits for its end, for some seconds.
 func (m *Model) Begin(ctx context.Context, s query.Step) (query.Update, error) {
 	o, err := m.opened()
 	if err != nil {
 		return nil, err
 	}
-	row := rowOf(s)
-	for {
-		if err := m.beginLane(ctx, o, s, row); err != nil {
-			return nil, err
-		}
-		u, err := m.begin(ctx, o, s, row)
-		if err != nil {
-			return nil, err
-		}
-		if m.begun(u.generation, row) {
-			return u, nil
-		}
-		u.Rollback(ctx) // another generation serves since
-		m.serves(u.generation)
+	c, err := m.store.pool.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("pgstore: a connection: %w", err)
 	}
-}
-
-// beginLane lets others know where a lane begins, once.
-func (m *Model) beginLane(ctx context.Context, o *modelOf, s query.Step, row stepRow) error {
-	generation := s.Generation
-	if generation == 0 {
-		generation = int(m.serving.Load())
-	}
-	if m.begun(generation, row) {
-		return nil
-	}
-	err := m.store.ask(ctx, "a lane", "select "+m.store.prefix+"begin_lane($1, $2, $3, $4, $5)",
-		[]any{o.id, s.Generation, row.topic, row.lane, row.first}, func(r pgx.Row) error { return r.Scan(&generation) })
+	u := &update{poolTx: poolTx{store: m.store, pooled: c, tx: &transaction{conn: c.Conn()}}, model: m, of: o, serving: s.Generation == 0}
+	err = u.begin(ctx, s, rowOf(s))
 	switch {
 	case err != nil:
-		return err
-	case generation == stepNowhere:
-		return m.nowhere(o, s)
+		err = explained("begin", err)
+	case u.generation == stepDone:
+		err = query.ErrApplied
+	case u.generation == stepNowhere:
+		err = m.nowhere(o, s)
+	default:
+		return u, nil
 	}
-	if s.Generation == 0 {
-		m.serves(generation)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	lane := laneOf{generation, row.topic, row.lane}
-	if at, known := m.begins[lane]; !known || row.first < at {
-		m.begins[lane] = row.first
-	}
-	return nil
-}
-
-// begun reports whether others know that the lane of a position begins there, or before.
-func (m *Model) begun(generation int, row stepRow) bool {
-	if row.last == 0 {
-		return true
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	at, known := m.begins[laneOf{generation, row.topic, row.lane}]
-	return known && at <= row.first
-}
-
-// serves notes which generation does, and forgets those before.
-func (m *Model) serves(generation int) {
-	if m.serving.Swap(int64(generation)) == int64(generation) {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for lane := range m.begins {
-		if lane.generation < generation {
-			delete(m.begins, lane)
-		}
-	}
+	u.Rollback(ctx)
+	return nil, err
 }
 
 // nowhere is the error of a step whose generation isn't there.
@@ -128,28 +76,6 @@ func (m *Model) nowhere(o *modelOf, s query.Step) error {
 		return fmt.Errorf("pgstore: the model of %q isn't there any more", o.projection)
 	}
 	return fmt.Errorf("pgstore: the model of %q has no generation %d any more", o.projection, s.Generation)
-}
-
-// begin begins the transaction of a step.
-func (m *Model) begin(ctx context.Context, o *modelOf, s query.Step, row stepRow) (*update, error) {
-	c, err := m.store.pool.Acquire(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("pgstore: a connection: %w", err)
-	}
-	u := &update{poolTx: poolTx{store: m.store, pooled: c, tx: &transaction{conn: c.Conn()}}, model: m, of: o, serving: s.Generation == 0}
-	answer, err := u.beginStep(ctx, s, row)
-	switch {
-	case err != nil:
-		u.Rollback(ctx)
-		return nil, explained("begin", err)
-	case answer == stepDone:
-		u.Rollback(ctx)
-		return nil, query.ErrApplied
-	case answer == stepNowhere:
-		u.Rollback(ctx)
-		return nil, m.nowhere(o, s)
-	}
-	return u, nil
 }
 
 // update is the transaction of a step.
@@ -162,7 +88,7 @@ type update struct {
 	serving    bool // it is to be the one that serves
 }
 
-func (u *update) beginStep(ctx context.Context, s query.Step, row stepRow) (answer int, err error) {
+func (u *update) begin(ctx context.Context, s query.Step, row stepRow) error {
 	ctx, cancel := context.WithTimeout(ctx, beginWait)
 	defer cancel()
 	batch := &pgx.Batch{}
@@ -172,11 +98,9 @@ func (u *update) beginStep(ctx context.Context, s query.Step, row stepRow) (answ
 		s.Redriven || row.last == 0, u.store.window)
 	answers := u.tx.conn.SendBatch(ctx, batch)
 	if _, err := answers.Exec(); err != nil {
-		return 0, errors.Join(err, answers.Close())
+		return errors.Join(err, answers.Close())
 	}
-	err = errors.Join(answers.QueryRow().Scan(&answer, nil), answers.Close())
-	u.generation = answer
-	return answer, err
+	return errors.Join(answers.QueryRow().Scan(&u.generation, nil), answers.Close())
 }
 
 // Commit implements [query.Update], in one round trip.
@@ -206,6 +130,9 @@ const codeUnsupported = "0A000"
 
 // Interrupted implements [query.Update].
 func (u *update) Interrupted(err error) bool {
+	if errors.Is(err, query.ErrAborted) {
+		return false
+	}
 	return u.poolTx.Interrupted(err) || stateOf(err) == codeUnsupported && strings.Contains(err.Error(), "cached plan")
 }
 

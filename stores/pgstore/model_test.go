@@ -40,7 +40,7 @@ func openModel(t *testing.T, s *pgstore.Store, pool *pgxpool.Pool, m *pgstore.Mo
 }
 
 // dropGenerations drops the schemas of all generations.
-func dropGenerations(t *testing.T, s *pgstore.Store, pool *pgxpool.Pool) {
+func dropGenerations(t testing.TB, s *pgstore.Store, pool *pgxpool.Pool) {
 	t.Helper()
 	for _, name := range namespaces(t, s, pool) {
 		_, err := pool.Exec(context.WithoutCancel(t.Context()), "drop schema if exists "+pgx.Identifier{name}.Sanitize()+" cascade")
@@ -51,7 +51,7 @@ func dropGenerations(t *testing.T, s *pgstore.Store, pool *pgxpool.Pool) {
 }
 
 // namespaces returns the schemas of all generations.
-func namespaces(t *testing.T, s *pgstore.Store, pool *pgxpool.Pool) []string {
+func namespaces(t testing.TB, s *pgstore.Store, pool *pgxpool.Pool) []string {
 	t.Helper()
 	rows, _ := pool.Query(context.WithoutCancel(t.Context()), "select namespace from "+s.Table("generations")+" order by generation")
 	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
@@ -161,44 +161,52 @@ func TestModelApplies(t *testing.T) {
 	require.ErrorIs(t, err, pgstore.ErrOver)
 }
 
-// A position is done up to which there is no hole. Of two workers the later may commit first.
-func TestModelReachedInTheRace(t *testing.T) {
-	m, s, _ := newModel(t)
-	ctx := t.Context()
-	five, err := m.Begin(ctx, step(5))
-	require.NoError(t, err)
-	defer five.Rollback(ctx)
-	require.Zero(t, reached(t, m))
-	applied(t, m, step(6))
-	require.Zero(t, reached(t, m))
-	require.NoError(t, s.KeepOnce(ctx))
-	require.Zero(t, reached(t, m))
-	require.NoError(t, five.Commit(ctx))
-	require.EqualValues(t, 6, reached(t, m))
-	gap := step(10)
-	gap.Gap = 3
-	applied(t, m, gap, step(12))
-	require.EqualValues(t, 10, reached(t, m))
-	require.NoError(t, m.Pass(ctx, step(11), false))
-	require.EqualValues(t, 12, reached(t, m))
-	require.ErrorIs(t, applyStep(ctx, m, step(8)), query.ErrApplied, "it lies in a gap")
-	require.NoError(t, s.KeepOnce(ctx))
-	require.ErrorIs(t, applyStep(ctx, m, step(8)), query.ErrApplied)
-	require.EqualValues(t, 12, reached(t, m))
-	// another process learns it from the database
-	lane := step(3)
-	lane.At.Lane = 7
-	other := s.Model(orderTables)
-	require.NoError(t, other.Open(ctx, "order-list"))
-	lane.ID = "l3"
-	applied(t, other, lane)
-	lane.At.Offset, lane.ID = 2, "l2"
-	two, err := m.Begin(ctx, lane)
-	require.NoError(t, err)
-	defer two.Rollback(ctx)
-	at, err := other.Reached(ctx, "placed")
-	require.NoError(t, err)
-	require.Equal(t, []event.Position{{Offset: 12}}, at, "lane 7 begins at 2 by now")
+// A position is reached when all before it are done. Of two workers the later may commit first.
+func TestModelReached(t *testing.T) {
+	for name, keep := range folding {
+		t.Run(name, func(t *testing.T) {
+			m, s, _ := newModel(t)
+			ctx := t.Context()
+			one, err := m.Begin(ctx, step(1))
+			require.NoError(t, err)
+			defer one.Rollback(ctx)
+			require.Zero(t, reached(t, m))
+			applied(t, m, step(2))
+			keep(t, s)
+			require.Zero(t, reached(t, m))
+			require.NoError(t, one.Commit(ctx))
+			keep(t, s)
+			require.EqualValues(t, 2, reached(t, m))
+			gap := step(6)
+			gap.Gap = 3
+			applied(t, m, gap, step(8))
+			keep(t, s)
+			require.EqualValues(t, 6, reached(t, m))
+			require.NoError(t, m.Pass(ctx, step(7), false))
+			keep(t, s)
+			require.EqualValues(t, 8, reached(t, m))
+			require.ErrorIs(t, applyStep(ctx, m, step(4)), query.ErrApplied, "it lies in a gap")
+			rest := step(20)
+			rest.At.Lane, rest.Gap = 7, 100
+			require.NoError(t, m.Pass(ctx, rest, false))
+			rest.Topic = "other"
+			rest.ID = "rest"
+			applied(t, m, rest)
+			keep(t, s)
+			at, err := m.Reached(ctx, "placed")
+			require.NoError(t, err)
+			require.Equal(t, []event.Position{{Offset: 8}, {Lane: 7, Offset: 20}}, at)
+		})
+	}
+}
+
+// folding is done, or not, between what a test does.
+var folding = map[string]func(t *testing.T, s *pgstore.Store){
+	"": func(*testing.T, *pgstore.Store) {},
+	"folded": func(t *testing.T, s *pgstore.Store) {
+		t.Helper()
+		require.NoError(t, s.KeepOnce(t.Context()))
+	},
 }
 
 // Two of one step: the second waits for the first, and isn't applied if that was.
@@ -242,13 +250,7 @@ func TestModelTwins(t *testing.T) {
 
 // What is dead may come again, once; its position is done meanwhile.
 func TestModelDead(t *testing.T) {
-	for name, keep := range map[string]func(t *testing.T, s *pgstore.Store){
-		"": func(*testing.T, *pgstore.Store) {},
-		"folded": func(t *testing.T, s *pgstore.Store) {
-			t.Helper()
-			require.NoError(t, s.KeepOnce(t.Context()))
-		},
-	} {
+	for name, keep := range folding {
 		t.Run(name, func(t *testing.T) {
 			m, s, _ := newModel(t)
 			ctx := t.Context()

@@ -21,14 +21,12 @@ create table generations (
 	primary key (model, generation)
 );
 
--- How far a generation is with a lane: what was in applied until it was folded. Its row is
--- there before the first of the lane is applied.
+-- How far a generation is with a lane: what was in applied until it was folded.
 create table lanes (
 	model      int            not null,
 	generation int            not null,
 	topic      text           not null,
 	lane       int            not null,
-	since      bigint         not null,              -- the lowest position that was begun
 	done       int8multirange not null default '{}', -- applied or passed, or without an event
 	dead       int8multirange not null default '{}', -- what failed for good, none of it in done
 	primary key (model, generation, topic, lane),
@@ -64,31 +62,23 @@ create index on seen (model, generation, id);
 create index on seen (model, generation, cause) where cause is not null;
 create index on seen (until);
 
--- What a lane of a generation is done with, dead or not, folded or not, and what of it is dead.
+-- What a lane of a generation is done with, dead or not, folded or not.
 create view progress as
-	select l.model, l.generation, l.topic, l.lane, l.since, l.done + l.dead + coalesce((
-		select range_agg(int8range(a.first, a.last, '[]')) from applied a
-		where a.model = l.model and a.generation = l.generation and a.topic = l.topic and a.lane = l.lane
-	), '{}') as covered
-	from lanes l;
+	select model, generation, topic, lane, range_agg(r) as covered
+	from (
+		select model, generation, topic, lane, unnest(done + dead) as r from lanes
+		union all
+		select model, generation, topic, lane, int8range(first, last, '[]') from applied
+	) x
+	group by model, generation, topic, lane;
 
--- The locks, all of transactions, in the order in which they are taken: that of a
--- generation is shared by who is in it, and taken by who drops it; that of a model is shared
--- by who commits, and taken by who lets another generation serve.
-create function model_lock(model_ int) returns bigint language plpgsql stable set search_path from current as $$
+-- The locks. That of a generation is shared by who is in it, and taken by who drops it. That
+-- of its commits is shared by who commits in it, and taken by who lets another serve. That of a model
+-- is taken by who says which of its generations are gone. All are of transactions, but for
+-- that of who builds the next generation.
+create function lock_of(what text, model_ int, generation_ int) returns bigint language plpgsql stable set search_path from current as $$
 begin
-	return hashtextextended('leat model ' || current_schema() || ' ' || model_, 0);
-end $$;
-
-create function generation_lock(model_ int, generation_ int) returns bigint language plpgsql stable set search_path from current as $$
-begin
-	return hashtextextended('leat model ' || current_schema() || ' ' || model_ || ' ' || generation_, 0);
-end $$;
-
--- that of who builds the next generation, for the session
-create function build_lock(model_ int) returns bigint language plpgsql stable set search_path from current as $$
-begin
-	return hashtextextended('leat model ' || current_schema() || ' ' || model_ || ' build', 0);
+	return hashtextextended(concat_ws(' ', 'leat model', current_schema(), what, model_, generation_), 0);
 end $$;
 
 -- The functions for each event have the schema in their text: to set search_path for a call
@@ -96,35 +86,8 @@ end $$;
 do $do$
 declare
 	here text := current_schema();
-	prefix text := 'leat model ' || current_schema() || ' ';
+	prefix text := 'leat model ' || current_schema() || ' '; -- as in lock_of
 begin
--- since_when notes where a lane begins.
-execute format('create function since_when(model_ int, generation_ int, topic_ text, lane_ int, first_ bigint) returns void language plpgsql as %L', format($fn$
-begin
-	if exists (select from %1$I.lanes l where l.model = model_ and l.generation = generation_ and l.topic = topic_ and l.lane = lane_
-		and l.since <= first_) then
-		return;
-	end if;
-	insert into %1$I.lanes as l (model, generation, topic, lane, since) values (model_, generation_, topic_, lane_, first_)
-		on conflict (model, generation, topic, lane) do update set since = excluded.since where l.since > excluded.since;
-end $fn$, here));
-
--- begin_lane notes where a lane begins, before the transaction in which a position of it is
--- applied, for others to see: a later one may commit first. It returns the generation, or -1.
-execute format('create function begin_lane(model_ int, generation_ int, topic_ text, lane_ int, first_ bigint) returns int language plpgsql as %L', format($fn$
-declare
-	g int;
-begin
-	select n.generation into g from %1$I.models m join %1$I.generations n
-		on n.model = m.id and n.generation = case generation_ when 0 then m.serving else generation_ end
-		where m.id = model_ and not n.gone;
-	if not found then
-		return -1;
-	end if;
-	perform %1$I.since_when(model_, g, topic_, lane_, first_);
-	return g;
-end $fn$, here));
-
 -- begin_step notes that an event is applied, and lets the transaction find the tables of the
 -- generation, which it returns. 0: the position is done, or the event was applied at another.
 -- -1: there is no such generation. It waits for others that have the same in hand.
@@ -152,7 +115,7 @@ begin
 		if not found then
 			return -1;
 		end if;
-		perform pg_advisory_xact_lock_shared(hashtextextended(%2$L || model_ || ' ' || g, 0));
+		perform pg_advisory_xact_lock_shared(hashtextextended(%2$L || 'in ' || model_ || ' ' || g, 0));
 		exit when exists (select from %1$I.generations n where n.model = model_ and n.generation = g and not n.gone);
 	end loop;
 	while last_ > 0 loop
@@ -163,11 +126,12 @@ begin
 				where a.model = model_ and a.generation = g and a.topic = topic_ and a.lane = lane_ and a.last > last_
 				order by a.last limit 1
 			) as passed into known
-				from %1$I.lanes l where l.model = model_ and l.generation = g and l.topic = topic_ and l.lane = lane_;
-			if known.done or known.passed and not known.dead then
+				from (values (1)) one left join %1$I.lanes l
+				on l.model = model_ and l.generation = g and l.topic = topic_ and l.lane = lane_;
+			was_dead := coalesce(known.dead, false);
+			if known.done or known.passed and not was_dead then
 				return 0;
 			end if;
-			was_dead := known.dead;
 			exit;
 		end if;
 		update %1$I.applied a set dead = false, first = least(a.first, first_)
@@ -199,7 +163,7 @@ end $fn$, here, prefix));
 -- until the commit no other will serve. Who is told begins again.
 execute format('create function commit_step(model_ int, generation_ int, serving_ boolean) returns void language plpgsql as %L', format($fn$
 begin
-	perform pg_advisory_xact_lock_shared(hashtextextended(%2$L || model_, 0));
+	perform pg_advisory_xact_lock_shared(hashtextextended(%2$L || 'commit ' || model_ || ' ' || generation_, 0));
 	if not exists (select from %1$I.models m join %1$I.generations n on n.model = m.id and n.generation = generation_
 		where m.id = model_ and not n.gone and (not serving_ or m.serving = generation_)) then
 		raise exception 'another generation of the read model serves' using errcode = 'serialization_failure';
@@ -214,16 +178,16 @@ declare
 	g int;
 	lately_ interval;
 begin
-	perform pg_advisory_xact_lock_shared(hashtextextended(%2$L || model_, 0));
-	select n.generation, m.lately into g, lately_ from %1$I.models m join %1$I.generations n
-		on n.model = m.id and n.generation = case generation_ when 0 then m.serving else generation_ end
-		where m.id = model_ and not n.gone;
-	if not found then
-		return false;
-	end if;
-	if last_ > 0 then
-		perform %1$I.since_when(model_, g, topic_, lane_, first_);
-	end if;
+	loop
+		select n.generation, m.lately into g, lately_ from %1$I.models m join %1$I.generations n
+			on n.model = m.id and n.generation = case generation_ when 0 then m.serving else generation_ end
+			where m.id = model_ and not n.gone;
+		if not found then
+			return false;
+		end if;
+		perform pg_advisory_xact_lock_shared(hashtextextended(%2$L || 'commit ' || model_ || ' ' || g, 0));
+		exit when exists (select from %1$I.generations n where n.model = model_ and n.generation = g and not n.gone);
+	end loop;
 	while last_ > 0 loop
 		insert into %1$I.applied values (model_, g, topic_, lane_, last_, first_, dead_) on conflict do nothing;
 		if found then
@@ -256,7 +220,7 @@ begin
 	select n.generation, n.namespace into g, namespace_ from %1$I.models m join %1$I.generations n
 		on n.model = m.id and n.generation = m.serving
 		where m.id = model_;
-	perform pg_advisory_xact_lock_shared(hashtextextended(%2$L || model_ || ' ' || g, 0));
+	perform pg_advisory_xact_lock_shared(hashtextextended(%2$L || 'in ' || model_ || ' ' || g, 0));
 	lock table %1$I.applied in access share mode;
 	if g is null or to_regnamespace(quote_ident(namespace_)) is null then
 		return false;
@@ -266,41 +230,51 @@ begin
 end $fn$, here, prefix));
 end $do$;
 
--- fold_model folds what a generation was done with, or all of all, up to some rows of each
+-- fold_model folds what a generation was done with, 0 is the one that serves, or all of all, up to some rows of each
 -- lane, and returns how many. What somebody else has in hand is left.
 create function fold_model(model_ int, generation_ int, most int) returns bigint
 language plpgsql set search_path from current as $$
 declare
+	g record;
 	l record;
 	rows record;
 	dead_ int8multirange;
 	n bigint := 0;
 begin
-	for l in
-		select * from lanes where (model_ is null or model = model_ and generation = generation_)
-			and exists (select from applied a
-				where a.model = lanes.model and a.generation = lanes.generation and a.topic = lanes.topic and a.lane = lanes.lane)
-			for update skip locked
+	for g in -- they stay until the end
+		select n.* from generations n join models m on m.id = n.model
+			where (model_ is null or m.id = model_ and n.generation = case generation_ when 0 then m.serving else generation_ end) and not n.gone
+			for key share of n skip locked
 	loop
-		with gone as (
-			delete from applied a where a.model = l.model and a.generation = l.generation and a.topic = l.topic and a.lane = l.lane
-				and a.last in (
-					select o.last from applied o
-					where o.model = l.model and o.generation = l.generation and o.topic = l.topic and o.lane = l.lane
-					order by o.last limit most for update skip locked
-				)
-				returning a.first, a.last, a.dead
-		)
-		select count(*) as n, range_agg(int8range(g.first, g.last, '[]')) as all_,
-			coalesce(range_agg(int8range(g.last, g.last, '[]')) filter (where g.dead), '{}') as dead,
-			coalesce(range_agg(int8range(g.last, g.last, '[]')) filter (where not g.dead), '{}') as done
-			into rows from gone g;
-		if rows.n > 0 then
-			dead_ := l.dead + rows.dead - rows.done;
-			update lanes set done = l.done + rows.all_ - dead_, dead = dead_
-				where model = l.model and generation = l.generation and topic = l.topic and lane = l.lane;
-			n := n + rows.n;
-		end if;
+		insert into lanes (model, generation, topic, lane)
+			select distinct a.model, a.generation, a.topic, a.lane from applied a where a.model = g.model and a.generation = g.generation
+			on conflict do nothing;
+		for l in
+			select * from lanes where model = g.model and generation = g.generation
+				and exists (select from applied a
+					where a.model = lanes.model and a.generation = lanes.generation and a.topic = lanes.topic and a.lane = lanes.lane)
+				order by topic, lane for update skip locked
+		loop
+			with gone as (
+				delete from applied a where a.model = l.model and a.generation = l.generation and a.topic = l.topic and a.lane = l.lane
+					and a.last in (
+						select o.last from applied o
+						where o.model = l.model and o.generation = l.generation and o.topic = l.topic and o.lane = l.lane
+						order by o.last limit most for update skip locked
+					)
+					returning a.first, a.last, a.dead
+			)
+			select count(*) as n, range_agg(int8range(x.first, x.last, '[]')) as all_,
+				coalesce(range_agg(int8range(x.last, x.last, '[]')) filter (where x.dead), '{}') as dead,
+				coalesce(range_agg(int8range(x.last, x.last, '[]')) filter (where not x.dead), '{}') as done
+				into rows from gone x;
+			if rows.n > 0 then
+				dead_ := l.dead + rows.dead - rows.done;
+				update lanes set done = l.done + rows.all_ - dead_, dead = dead_
+					where model = l.model and generation = l.generation and topic = l.topic and lane = l.lane;
+				n := n + rows.n;
+			end if;
+		end loop;
 	end loop;
 	return n;
 end $$;
@@ -316,32 +290,57 @@ begin
 	return n;
 end $$;
 
+-- missing_in returns how many positions the generation that serves is done with and another isn't.
+create function missing_in(model_ int, generation_ int) returns numeric
+language plpgsql set search_path from current as $$
+begin
+	return (
+		select coalesce(sum(upper(r)::numeric - lower(r)), 0)
+		from models m join progress s on s.model = m.id and s.generation = m.serving
+		left join progress n on n.model = m.id and n.generation = generation_ and n.topic = s.topic and n.lane = s.lane,
+		unnest(s.covered - coalesce(n.covered, '{}')) r
+		where m.id = model_
+	);
+end $$;
+
 -- switch_model lets a generation serve if it is done with all that the serving one is done
--- with, as far back as it could begin itself: what the history has lost it can't have. null:
--- there is no such generation.
-create function switch_model(model_ int, generation_ int, wait_ text) returns boolean
+-- with. When little is missing it stops that one for a moment, so that the other comes up with it:
+-- as long as it does, up to wait_. null: there is no such generation.
+create function switch_model(model_ int, generation_ int, wait_ interval) returns boolean
 language plpgsql set search_path from current as $$
 declare
+	until_ timestamptz := clock_timestamp() + wait_;
+	moved timestamptz := clock_timestamp();
+	missing numeric;
+	still numeric;
 	serving_ int;
 begin
-	perform set_config('lock_timeout', wait_, true);
-	perform pg_advisory_xact_lock(model_lock(model_));
+	perform set_config('lock_timeout', extract(epoch from wait_) || 's', true);
+	perform pg_advisory_xact_lock(lock_of('model', model_, null));
 	select m.serving into serving_ from models m join generations n on n.model = m.id and n.generation = generation_
 		where m.id = model_ and not n.gone;
 	if not found then
 		return null;
-	end if;
-	if serving_ = generation_ then
+	elsif serving_ = generation_ then
 		return true;
 	end if;
-	if exists (
-		select from progress s left join progress n
-			on n.model = s.model and n.generation = generation_ and n.topic = s.topic and n.lane = s.lane
-			where s.model = model_ and s.generation = serving_ and not isempty(s.covered)
-			and not coalesce(n.covered @> s.covered * int8multirange(int8range(n.since, null)), false)
-	) then
+	missing := missing_in(model_, generation_);
+	if missing > 1000 then
 		return false;
 	end if;
+	perform pg_advisory_xact_lock(lock_of('commit', model_, serving_));
+	loop
+		still := missing_in(model_, generation_);
+		exit when still = 0;
+		if still < missing then
+			missing := still;
+			moved := clock_timestamp();
+		end if;
+		if clock_timestamp() > least(until_, moved + interval '100 ms') then
+			return false;
+		end if;
+		perform pg_sleep(0.005);
+	end loop;
 	update models set serving = generation_ where id = model_;
 	update generations set gone = true where model = model_ and generation = serving_;
 	return true;
@@ -352,13 +351,13 @@ end $$;
 create function abandon_generations(model_ int, own boolean) returns void
 language plpgsql set search_path from current as $$
 begin
-	perform pg_advisory_xact_lock(model_lock(model_));
+	perform pg_advisory_xact_lock(lock_of('model', model_, null));
 	update generations n set gone = true where n.model = model_ and not n.gone
 		and n.generation <> (select m.serving from models m where m.id = model_)
 		and (own or not exists (
 			select from pg_locks where locktype = 'advisory' and objsubid = 1 and granted
 			and database = (select oid from pg_database where datname = current_database())
-			and (classid::bigint << 32) | objid::bigint = build_lock(model_)
+			and (classid::bigint << 32) | objid::bigint = lock_of('build', model_, null)
 		));
 end $$;
 
@@ -369,7 +368,7 @@ declare
 	namespace_ text;
 begin
 	perform set_config('lock_timeout', wait_, true);
-	perform pg_advisory_xact_lock(generation_lock(model_, generation_));
+	perform pg_advisory_xact_lock(lock_of('in', model_, generation_));
 	select namespace into namespace_ from generations where model = model_ and generation = generation_ and gone;
 	if not found then
 		return;
