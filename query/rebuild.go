@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -145,17 +146,13 @@ func (r *rebuild) step(ctx context.Context) (bool, error) {
 	return false, r.skipEmpty(ctx)
 }
 
-// skipEmpty lets the generation be done with what the history doesn't have any more, once its
-// group is owed nothing.
+// skipEmpty lets the generation be done with what the history doesn't have any more, or was
+// sent to the projection's group alone, once its own group is owed nothing.
 func (r *rebuild) skipEmpty(ctx context.Context) error {
-	ch, ok := r.p.style.Channel().(event.Ends)
-	if !ok {
-		return nil
-	}
 	for _, topic := range r.feed.sub.Load().Topics {
-		ends, err := ch.Ends(ctx, topic)
+		at, err := r.p.known(ctx, topic) // before: what is accepted later may be owed
 		if err != nil {
-			return fmt.Errorf("the ends of topic %q: %w", topic, err)
+			return err
 		}
 		lag, known, err := r.feed.lag(ctx, topic)
 		if err != nil {
@@ -164,13 +161,30 @@ func (r *rebuild) skipEmpty(ctx context.Context) error {
 		if !known || lag.Unsettled() > 0 { // what is dead has ended the rebuild, or nobody can handle it
 			continue
 		}
-		for _, end := range ends {
-			if err := r.feed.skip(ctx, topic, end); err != nil {
+		for _, p := range at {
+			if err := r.feed.skip(ctx, topic, p); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// known returns positions of a topic up to which events were accepted: where its lanes end, and
+// where the generation is that serves.
+func (p *Projection) known(ctx context.Context, topic string) ([]event.Position, error) {
+	at, err := p.model.Reached(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	if ch, ok := p.style.Channel().(event.Ends); ok {
+		ends, err := ch.Ends(ctx, topic)
+		if err != nil {
+			return nil, fmt.Errorf("the ends of topic %q: %w", topic, err)
+		}
+		at = append(at, ends...)
+	}
+	return slices.DeleteFunc(at, func(p event.Position) bool { return !p.Valid() }), nil
 }
 
 // rest waits for d.
@@ -220,8 +234,10 @@ func (r *rebuild) remove(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeWait)
 	defer cancel()
+	ended, end := context.WithCancel(ctx)
+	end() // what its handlers still do counts for nothing: the projection's do it too
 	var errs []error
-	if err := r.bus.Shutdown(ctx); err != nil {
+	if err := r.bus.Shutdown(ended); err != nil {
 		errs = append(errs, fmt.Errorf("the end of its Bus: %w", err))
 	}
 	if sub := r.feed.sub.Load(); sub != nil {

@@ -293,7 +293,7 @@ func (l *looks) reach(ctx context.Context, all []*waiter) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, w := range all {
-		w.reached = w.reached || w.lacks(reached) == ""
+		w.reached = w.reached || w.isReached(reached)
 	}
 	return nil
 }
@@ -306,16 +306,16 @@ func lanes(at []event.Position) map[int32]int64 {
 	return m
 }
 
-// lacks returns what isn't reached, or "".
-func (w *waiter) lacks(reached map[string]map[int32]int64) string {
+// isReached reports whether all ends are.
+func (w *waiter) isReached(reached map[string]map[int32]int64) bool {
 	for topic, ends := range w.ends {
 		for _, end := range ends {
-			if at := reached[topic][end.Lane]; at < end.Offset {
-				return fmt.Sprintf("topic %q, lane %d: %d of %d", topic, end.Lane, at, end.Offset)
+			if reached[topic][end.Lane] < end.Offset {
+				return false
 			}
 		}
 	}
-	return ""
+	return true
 }
 
 // unknown reports whether somebody waits for a lane that the model knows nothing of.
