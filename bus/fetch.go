@@ -88,21 +88,19 @@ func (g *group) widen() bool {
 	return true
 }
 
+// receiveSome receives, unless the group is paused or closes, which end a Receive that runs.
 func (g *group) receiveSome(buf []event.Delivery) (int, error) {
-	ctx, cancel := context.WithCancel(g.ctx)
-	defer cancel()
 	g.mu.Lock()
 	if g.closing || g.paused {
 		g.mu.Unlock()
 		return 0, context.Canceled
 	}
-	g.receive = cancel
+	if g.receives == nil || g.receives.Err() != nil {
+		g.receives, g.receive = context.WithCancel(g.ctx) // for all until one is ended
+	}
+	ctx := g.receives
 	g.mu.Unlock()
-	n, err := g.consumer.Receive(ctx, buf)
-	g.mu.Lock()
-	g.receive = nil
-	g.mu.Unlock()
-	return n, err
+	return g.consumer.Receive(ctx, buf)
 }
 
 // waitClosing waits after the engine said that the consumer is closed, which is

@@ -67,7 +67,8 @@ type group struct {
 	hurries    bool // a Drain waits: batches hardly wait for more
 	closing    bool
 	stopped    bool
-	receive    context.CancelFunc // of the Receive that runs
+	receives   context.Context    //nolint:containedctx // of the Receive that runs, and of the next ones
+	receive    context.CancelFunc // ends it
 	receiving  problem            // what kept the engine from receiving
 	unsettled  error              // what keeps settlements from the channel
 	taken      int32              // deliveries so far; it wraps around

@@ -13,14 +13,18 @@ import (
 // after Shutdown. [Now] is an error.
 func (b *Bus) Prepare(ctx context.Context, v any, opts ...PublishOption) (topic string, e event.Event, err error) {
 	p := applyAll(opts)
+	return b.prepare(ctx, v, &p)
+}
+
+func (b *Bus) prepare(ctx context.Context, v any, p *publishing) (topic string, e event.Event, err error) {
 	if p.now {
 		return "", event.Event{}, errors.New("bus: Now, and nothing is sent")
 	}
-	e, topic, err = b.build(ctx, v, &p)
+	e, topic, err = b.build(ctx, v, p)
 	if err != nil {
 		return "", event.Event{}, err
 	}
-	if err := sendable(topic, []event.Event{e}); err != nil {
+	if err := sendable(topic, e.One()); err != nil {
 		return "", event.Event{}, err
 	}
 	return topic, e, nil

@@ -281,13 +281,13 @@ func (b *Bus) encode(ctx context.Context, m *message, v any, p *publishing) (eve
 	if !p.keyed {
 		a.Key = m.key(v)
 	}
-	if m.version != "" {
-		a.Extensions = []event.Extension{{Name: event.ExtSchemaVersion, Value: m.version}}
+	if a.Extensions = p.attributes; m.version != "" {
+		a.Extensions = append([]event.Extension{{Name: event.ExtSchemaVersion, Value: m.version}}, p.attributes...)
 	}
 	if r := runOf(ctx); r != nil && a.ID == "" {
 		a.ID = r.deriveID()
 	}
-	e := p.attribute(a.Event())
+	e := a.Event()
 	if a.ID == "" && b.cfg.NewID != nil {
 		e = e.WithID(b.cfg.NewID(e))
 	}

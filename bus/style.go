@@ -3,6 +3,8 @@ package bus
 import (
 	"context"
 	"reflect"
+	"slices"
+	"time"
 
 	"github.com/leat-go/leat/event"
 )
@@ -49,6 +51,17 @@ func (s Style) MustBeNew(call string) { s.b.mustBeNew(call) }
 // Accepts tells whether the Bus takes a publish under ctx now.
 func (s Style) Accepts(ctx context.Context) error { return s.b.accepts(ctx) }
 
+// Prepare is [Bus.Prepare], with attributes beside those of the options.
+func (s Style) Prepare(ctx context.Context, v any, opts []PublishOption, more []event.Extension) (topic string, e event.Event, err error) {
+	p := applyAll(opts)
+	if p.attributes == nil {
+		p.attributes = more
+	} else {
+		p.attributes = append(p.attributes, more...)
+	}
+	return s.b.prepare(ctx, v, &p)
+}
+
 // Send is Publish for what [Bus.Prepare] returned: collected under a handler's context,
 // unless it is to go out now.
 func (s Style) Send(ctx context.Context, topic string, e event.Event, now bool) error {
@@ -56,6 +69,19 @@ func (s Style) Send(ctx context.Context, topic string, e event.Event, now bool) 
 		return err
 	}
 	return s.b.put(ctx, topic, e, now)
+}
+
+// Around tells what is around the handler that a group of this Bus has for a type, beside
+// its timeout: the middlewares, from the outside, and whether hooks are told of its
+// attempts. Where there is none of it, whoever has the handler can call it as it is. ok is
+// false where [Style.Calls] is. It is known once the Bus is started.
+func (s Style) Around(group, typ string) (all []event.Middleware, timeout time.Duration, hooked, ok bool) {
+	h := s.b.handlerOf(group, typ)
+	if h == nil || h.fn == nil {
+		return nil, 0, false, false
+	}
+	all = slices.Concat(s.b.cfg.Middleware, h.opts.middleware, s.b.cfg.Inner)
+	return all, h.opts.timeout, len(s.b.hooks.attempt) > 0, true
 }
 
 // Encode encodes a value as a message would be.

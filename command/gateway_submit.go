@@ -110,7 +110,7 @@ func (s *submission) prepare(ctx context.Context) (*sending, error) {
 	}
 	origin, _ := event.OriginFrom(ctx)
 	origin.Tenant = s.p.Tenant
-	return s.commands.prepare(event.WithOrigin(ctx, origin), s.cmd, []bus.PublishOption{bus.ID(s.id), From(s.p.Subject)})
+	return s.commands.prepare(event.WithOrigin(ctx, origin), s.cmd, []bus.PublishOption{bus.ID(s.id), From(s.p.Subject)}, nil)
 }
 
 // send sends the command, and notes in its operation whether it could.

@@ -42,7 +42,7 @@ func Send(ctx context.Context, b *bus.Bus, c any, opts ...bus.PublishOption) (id
 	if !cs.style.HasChannel() {
 		return "", errors.New("command: Send needs a channel: without one there is Do")
 	}
-	s, err := cs.prepare(ctx, c, opts)
+	s, err := cs.prepare(ctx, c, opts, nil)
 	if err != nil {
 		return "", err
 	}
@@ -85,7 +85,7 @@ func (c *commands) do(ctx context.Context, cmd any, opts []bus.PublishOption) (e
 		return event.Event{}, err
 	}
 	defer call.End()
-	s, err := c.prepare(ctx, cmd, append(slices.Clip(opts), call.Options()...))
+	s, err := c.prepare(ctx, cmd, opts, call.Attributes())
 	if err != nil {
 		return event.Event{}, err
 	}
@@ -96,7 +96,7 @@ func (c *commands) do(ctx context.Context, cmd any, opts []bus.PublishOption) (e
 	case err != nil:
 		return event.Event{}, err
 	}
-	return call.Ask(s.e, s.transmit)
+	return call.Ask(s.e, request.Repliers{}, s.transmit)
 }
 
 // outcome waits until the operation of a command is over that was sent before, and returns its
@@ -126,7 +126,7 @@ func (c *commands) call(ctx context.Context, cmd any, opts []bus.PublishOption) 
 	if err := c.style.Accepts(ctx); err != nil {
 		return event.Event{}, err
 	}
-	s, err := c.prepare(ctx, cmd, opts)
+	s, err := c.prepare(ctx, cmd, opts, nil)
 	if err != nil {
 		return event.Event{}, err
 	}
@@ -150,11 +150,11 @@ type sending struct {
 }
 
 // prepare makes the event of a command, and puts a large payload where it is kept.
-func (c *commands) prepare(ctx context.Context, cmd any, opts []bus.PublishOption) (*sending, error) {
+func (c *commands) prepare(ctx context.Context, cmd any, opts []bus.PublishOption, more []event.Extension) (*sending, error) {
 	if _, raw := cmd.(event.Event); raw {
 		return nil, errors.New("command: an event.Event is no command: send a value of its type")
 	}
-	topic, e, err := c.b.Prepare(ctx, cmd, opts...)
+	topic, e, err := c.style.Prepare(ctx, cmd, opts, more)
 	if err != nil {
 		return nil, invalidError{err}
 	}

@@ -42,7 +42,8 @@ type Attempt struct {
 
 // slots is what a handler or a middleware left for those around it.
 type slots struct {
-	result *Result
+	result Result
+	has    bool // a result
 	before []func(context.Context, Outcome) error
 	after  []func(context.Context, Outcome)
 }

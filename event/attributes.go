@@ -164,6 +164,9 @@ func (c *core) setExtension(name, value string) { c.apply(c.ownMore(), []Extensi
 
 // apply sets extensions in m, which is c's own.
 func (c *core) apply(m *more, xs []Extension) {
+	if m.extensions == nil && len(xs) > 1 {
+		m.extensions = make([]Extension, 0, len(xs))
+	}
 	for _, x := range xs {
 		switch x.Name {
 		case ExtKey:

@@ -16,15 +16,16 @@ func SetResult(ctx context.Context, contentType string, data []byte) error {
 	if a == nil {
 		return ErrNotHandling
 	}
-	a.own().result = &Result{ContentType: contentType, Data: data}
+	own := a.own()
+	own.result, own.has = Result{ContentType: contentType, Data: data}, true
 	return nil
 }
 
 // ResultOf returns the result that was set in this attempt, and whether there is one.
 func ResultOf(ctx context.Context) (Result, bool) {
 	a := attemptOf(ctx)
-	if a == nil || a.slots == nil || a.slots.result == nil {
+	if a == nil || a.slots == nil || !a.slots.has {
 		return Result{}, false
 	}
-	return *a.slots.result, true
+	return a.slots.result, true
 }

@@ -22,25 +22,52 @@ const typeAnswer = "reply"
 // ErrResultTooLarge is the answer where a result can't be sent. What was asked for is done.
 var ErrResultTooLarge = event.NewError("result_too_large", "it is done, but the result is too large to be sent")
 
+// Wanted is what a request says about its answer.
+type Wanted struct {
+	request event.Event
+	to      Address
+	by      time.Time
+	bounded bool
+}
+
+// WantedBy reads what a request says about its answer. It is false where nobody can be
+// told.
+func WantedBy(request event.Event) (Wanted, bool) {
+	to := request.Extension(event.ExtReplyTo)
+	if to == "" {
+		return Wanted{}, false
+	}
+	address, err := ParseAddress(to)
+	if err != nil {
+		return Wanted{}, false
+	}
+	by, err := time.Parse(time.RFC3339Nano, request.Extension(event.ExtReplyBy))
+	return Wanted{request: request, to: address, by: by, bounded: err == nil}, true
+}
+
+// By returns until when somebody waits for the answer, and whether the request says so.
+func (w Wanted) By() (by time.Time, ok bool) { return w.by, w.bounded }
+
 // Answer sends the answer to a request, at once, if the request wants one and somebody
 // still waits. It may be called again with the same. An error means that it should be: where a
 // request doesn't say until when somebody waits, the answer is tried once.
 func (r *Requests) Answer(ctx context.Context, request event.Event, a Answer) error {
-	to := request.Extension(event.ExtReplyTo)
-	by, err := time.Parse(time.RFC3339Nano, request.Extension(event.ExtReplyBy))
-	bounded := err == nil
-	if to == "" || bounded && time.Now().After(by) {
+	if w, ok := WantedBy(request); ok {
+		return r.AnswerTo(ctx, w, a)
+	}
+	return nil
+}
+
+// AnswerTo is [Requests.Answer] for a request that was read already.
+func (r *Requests) AnswerTo(ctx context.Context, w Wanted, a Answer) error {
+	if w.bounded && time.Now().After(w.by) {
 		return nil
 	}
-	address, err := ParseAddress(to)
-	if err != nil {
-		return nil //nolint:nilerr // nobody can be told
-	}
-	err = r.send(ctx, address, request, a)
+	err := r.send(ctx, w.to, w.request, a)
 	if errors.Is(err, event.ErrTooLarge) {
-		err = r.send(ctx, address, request, a.small())
+		err = r.send(ctx, w.to, w.request, a.small())
 	}
-	if !bounded {
+	if !w.bounded {
 		return nil // the topic may be one that never takes it
 	}
 	return err
@@ -76,16 +103,13 @@ func (a Answer) encode() (contentType string, data []byte) {
 func (r *Requests) send(ctx context.Context, to Address, request event.Event, a Answer) error {
 	contentType, data := a.encode()
 	attributes := event.Attributes{
-		ID:          event.DerivedID(to.Topic, request.Source(), request.ID(), 0),
-		Source:      request.Source(),
+		Source:      "/" + r.style.App(),
 		Type:        typeAnswer,
 		Subject:     to.Instance,
 		ContentType: contentType,
 		Data:        data,
-		Extensions: []event.Extension{
-			{Name: event.ExtCausationID, Value: request.ID()},
-			{Name: event.ExtCorrelationID, Value: request.CorrelationID()},
-		},
+		Extensions:  []event.Extension{{Name: event.ExtCausationID, Value: request.ID()}},
+		KeepData:    true,
 	}
 	if a.Err != nil {
 		attributes.Extensions = append(attributes.Extensions, event.Extension{Name: event.ExtReplyError, Value: "true"})

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/leat-go/leat/bus"
 	"github.com/leat-go/leat/event"
 )
 
@@ -18,77 +17,74 @@ var ErrNoAnswer = errors.New("request: no answer in time")
 
 // Call is a request that is being made. It is used by one goroutine.
 type Call struct {
-	r       *Requests
-	ctx     context.Context //nolint:containedctx // of the call, with its deadline
-	cancel  context.CancelFunc
-	address Address
+	r      *Requests
+	within Within
+	in     *inbox
+	began  time.Time
 }
 
 // Open begins a call, and opens the inbox unless it is open. The call ends with ctx, or after
 // 30 seconds if ctx has no deadline. End it by [Call.End].
 func (r *Requests) Open(ctx context.Context) (*Call, error) {
-	cancel := func() {}
-	if _, ok := ctx.Deadline(); !ok {
-		ctx, cancel = context.WithTimeout(ctx, defaultWait)
+	c := &Call{r: r, began: time.Now()}
+	c.within.Context = ctx
+	var ok bool
+	if c.within.by, ok = ctx.Deadline(); !ok {
+		c.within.by = c.began.Add(defaultWait)
 	}
-	address, err := r.Address(ctx)
-	if err != nil {
-		cancel()
+	var err error
+	if c.in, err = r.ready(&c.within); err != nil {
+		c.End()
 		return nil, err
 	}
-	return &Call{r: r, ctx: ctx, cancel: cancel, address: address}, nil
+	return c, nil
 }
 
 // End releases what the call has.
-func (c *Call) End() { c.cancel() }
+func (c *Call) End() { c.within.End() }
 
 // Context is that of the call: it ends when nobody waits any more.
-func (c *Call) Context() context.Context { return c.ctx }
+func (c *Call) Context() context.Context { return &c.within }
 
-// Options are what the request has to be prepared with, so that the answer finds its way.
-func (c *Call) Options() []bus.PublishOption {
-	by, _ := c.ctx.Deadline()
-	return []bus.PublishOption{
-		bus.Attribute(event.ExtReplyTo, c.address.String()),
-		bus.Attribute(event.ExtReplyBy, by.UTC().Format(time.RFC3339Nano)),
+// Attributes are what the request has to have, so that the answer finds its way.
+func (c *Call) Attributes() []event.Extension {
+	return []event.Extension{
+		{Name: event.ExtReplyTo, Value: c.in.to},
+		{Name: event.ExtReplyBy, Value: c.within.by.UTC().Format(time.RFC3339Nano)},
 	}
 }
 
-// Ask sends a request with send, and returns the first answer to it, or [ErrNoAnswer].
-func (c *Call) Ask(request event.Event, send func(context.Context) error) (event.Event, error) {
-	waits := make(chan event.Event, 1)
-	if !c.r.await(request.ID(), waits) {
-		return event.Event{}, errors.New("request: an answer to this id is waited for already")
-	}
-	defer c.r.stopWaiting(request.ID(), waits)
-	if err := send(c.ctx); err != nil {
+// Ask sends a request with send, and returns the first answer to it, or [ErrNoAnswer]. Where it is
+// known who could answer, and none of them is there any more, it returns [ErrNoHandler].
+func (c *Call) Ask(request event.Event, from Repliers, send func(context.Context) error) (event.Event, error) {
+	w := c.r.newWaiter(c.in, from)
+	if err := c.begin(request, w, send); err != nil {
 		return event.Event{}, err
 	}
+	defer c.r.stopWaiting(w)
+	w.timer.Reset(c.within.by.Sub(c.began))
+	done := c.within.Context.Done()
+	if done == nil { // to select costs more
+		o := <-w.first
+		return o.answer, o.err
+	}
 	select {
-	case answer, ok := <-waits:
-		if !ok {
-			return event.Event{}, event.ErrClosed
-		}
-		return answer, nil
-	case <-c.ctx.Done():
-		return event.Event{}, errors.Join(ErrNoAnswer, context.Cause(c.ctx))
+	case o := <-w.first:
+		return o.answer, o.err
+	case <-done:
+		return event.Event{}, errors.Join(ErrNoAnswer, context.Cause(c.within.Context))
 	}
 }
 
-func (r *Requests) await(id string, waits chan event.Event) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.waiting[id] != nil {
-		return false
+// begin waits for the answers to a request, and sends it.
+func (c *Call) begin(request event.Event, w *waiter, send func(context.Context) error) error {
+	w.id = request.ID()
+	if !c.r.await(w) {
+		return errors.New("request: an answer to this id is waited for already")
 	}
-	r.waiting[id] = waits
-	return true
-}
-
-func (r *Requests) stopWaiting(id string, waits chan event.Event) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.waiting[id] == waits {
-		delete(r.waiting, id)
+	if err := send(&c.within); err != nil {
+		c.r.stopWaiting(w)
+		return err
 	}
+	return nil
 }

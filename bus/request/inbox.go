@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/leat-go/leat/bus"
 	"github.com/leat-go/leat/event"
@@ -15,9 +17,16 @@ type Requests struct {
 	b     *bus.Bus
 	style bus.Style
 
+	dropped atomic.Int64
+
 	mu      sync.Mutex // never held across a call
 	inbox   *inbox     // nil: none is open, or being opened
-	waiting map[string]chan event.Event
+	waiting map[string]*waiter
+	seen    map[string]time.Time // when repliers were, by topic
+	guards  bool                 // somebody looks after those who wait
+	lately  bool                 // somebody has waited at the last tick
+	ticks   int64                // of the guard
+	free    []*waiter            // to be used again
 }
 
 type requestsKey struct{}
@@ -28,7 +37,7 @@ func Of(b *bus.Bus) *Requests {
 	if r, ok := s.Kept(requestsKey{}).(*Requests); ok {
 		return r
 	}
-	r := &Requests{b: b, style: s, waiting: make(map[string]chan event.Event)}
+	r := &Requests{b: b, style: s, waiting: make(map[string]*waiter), seen: make(map[string]time.Time)}
 	return s.Keep(requestsKey{}, r).(*Requests) //nolint:forcetypeassert // the key is ours
 }
 
@@ -37,7 +46,9 @@ type inbox struct {
 	opened   chan struct{} // closed when it is open, or couldn't be
 	err      error
 	address  Address
+	to       string // the address as it is written
 	consumer event.Consumer
+	life     context.Context //nolint:containedctx // of the inbox
 	end      context.CancelFunc
 	done     chan struct{} // nobody receives any more
 }
@@ -47,8 +58,17 @@ const inHand = 256
 
 // Address opens the inbox, unless it is open, and returns where answers can be sent.
 func (r *Requests) Address(ctx context.Context) (Address, error) {
-	if err := r.style.Accepts(ctx); err != nil {
+	in, err := r.ready(ctx)
+	if err != nil {
 		return Address{}, err
+	}
+	return in.address, nil
+}
+
+// ready returns the inbox, open.
+func (r *Requests) ready(ctx context.Context) (*inbox, error) {
+	if err := r.style.Accepts(ctx); err != nil {
+		return nil, err
 	}
 	for {
 		in, first := r.current()
@@ -59,14 +79,29 @@ func (r *Requests) Address(ctx context.Context) (Address, error) {
 			}
 			close(in.opened)
 		}
-		select {
-		case <-in.opened:
-		case <-ctx.Done():
-			return Address{}, context.Cause(ctx)
+		if !in.isOpened() {
+			select {
+			case <-in.opened:
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
 		}
-		if in.err == nil || first || ctx.Err() != nil {
-			return in.address, in.err
+		if in.err == nil {
+			return in, nil
 		}
+		if first || ctx.Err() != nil {
+			return nil, in.err
+		}
+	}
+}
+
+// isOpened reports whether the opening is over. To ask for the end of a context costs more.
+func (in *inbox) isOpened() bool {
+	select {
+	case <-in.opened:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -91,6 +126,7 @@ func (r *Requests) forget(in *inbox) {
 
 func (r *Requests) open(ctx context.Context, in *inbox) error {
 	in.address = Address{Topic: topicOf(r.style.App()), Instance: event.NewID()}
+	in.to = in.address.String()
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, end) // ctx bounds the opening
 	c, err := r.style.Channel().Consumer(life, event.Subscription{
@@ -103,7 +139,7 @@ func (r *Requests) open(ctx context.Context, in *inbox) error {
 		end()
 		return err
 	}
-	in.consumer, in.end = c, end
+	in.consumer, in.life, in.end = c, life, end
 	if !stop() {
 		err = context.Cause(ctx)
 	} else if !r.style.OnClose(func(ctx context.Context) error { return r.close(ctx, in) }) {
@@ -145,27 +181,9 @@ func (r *Requests) receive(ctx context.Context, in *inbox) {
 	}
 }
 
-// pass hands an answer to who waits for it.
-func (r *Requests) pass(answer event.Event) {
-	id := answer.Extension(event.ExtCausationID)
-	r.mu.Lock()
-	waits := r.waiting[id]
-	delete(r.waiting, id)
-	r.mu.Unlock()
-	if waits != nil {
-		waits <- answer // it has room for one
-	}
-}
-
 // close ends an inbox, and the waiting of those who still wait.
 func (r *Requests) close(ctx context.Context, in *inbox) error {
-	r.mu.Lock()
-	waiting := r.waiting
-	r.waiting = make(map[string]chan event.Event)
-	r.mu.Unlock()
-	for _, waits := range waiting {
-		close(waits)
-	}
+	r.endAll(event.ErrClosed)
 	err := in.consumer.Close(ctx)
 	select {
 	case <-in.done:

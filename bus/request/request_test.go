@@ -60,11 +60,11 @@ func ask(ctx context.Context, b *bus.Bus, n int) (pong, error) {
 		return answer, err
 	}
 	defer call.End()
-	topic, e, err := b.Prepare(ctx, ping{n}, call.Options()...)
+	topic, e, err := b.Style().Prepare(ctx, ping{n}, nil, call.Attributes())
 	if err != nil {
 		return answer, err
 	}
-	got, err := call.Ask(e, func(ctx context.Context) error { return b.Style().Send(ctx, topic, e, true) })
+	got, err := call.Ask(e, request.Repliers{}, func(ctx context.Context) error { return b.Style().Send(ctx, topic, e, true) })
 	if err != nil {
 		return answer, err
 	}

@@ -1,0 +1,147 @@
+package request
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/leat-go/leat/event"
+)
+
+// Repliers are those who can answer a request: the groups of a topic that are named after
+// its type, with or without an application. The zero value is whoever answers.
+type Repliers struct {
+	Type, Topic string // of the request
+	Known       int    // how many there are; 0: that isn't known
+}
+
+// How often it is looked whether repliers are still there, and how long it is taken for
+// true that they are.
+const (
+	guardEvery = time.Second
+	seenFor    = 10 * time.Second
+	lookWithin = 5 * time.Second
+)
+
+// CheckReplier returns [ErrNoHandler] where the channel knows that nobody is there to
+// answer. What it has seen counts for 10 seconds.
+func (r *Requests) CheckReplier(ctx context.Context, of Repliers) error {
+	r.mu.Lock()
+	seen, ok := r.seen[of.Topic]
+	r.mu.Unlock()
+	if ok && time.Since(seen) < seenFor {
+		return nil
+	}
+	_, err := r.CountRepliers(ctx, of)
+	return err
+}
+
+// CountRepliers returns how many groups with members there are that answer, or
+// [ErrNoHandler] if there is none; 0 where the channel doesn't know them.
+func (r *Requests) CountRepliers(ctx context.Context, of Repliers) (int, error) {
+	census, ok := r.style.Channel().(event.Census)
+	if !ok {
+		return 0, nil
+	}
+	groups, err := census.Groups(ctx, of.Topic)
+	if err != nil {
+		return 0, fmt.Errorf("request: the groups of topic %q: %w", of.Topic, err)
+	}
+	n := 0
+	for _, g := range groups {
+		if g.Members > 0 && (g.Group == of.Type || strings.HasSuffix(g.Group, "."+of.Type)) {
+			n++
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n == 0 {
+		delete(r.seen, of.Topic)
+		return 0, fmt.Errorf("%w: topic %q has no group for it that has a member", ErrNoHandler, of.Topic)
+	}
+	r.seen[of.Topic] = time.Now()
+	return n, nil
+}
+
+// guarded lets a waiter be told when nobody is left who could answer. mu is held.
+func (r *Requests) guarded(w *waiter) {
+	if w.from.Topic == "" {
+		return
+	}
+	w.tick = r.ticks
+	if r.guards {
+		return
+	}
+	if _, ok := r.style.Channel().(event.Census); ok {
+		r.guards = true
+		go r.guard(w.in.life)
+	}
+}
+
+// guard looks from time to time whether those are there who could answer, as long as
+// somebody waits for them, or the inbox is closed.
+func (r *Requests) guard(ctx context.Context) {
+	ticker := time.NewTicker(guardEvery)
+	defer ticker.Stop()
+	for r.guardNeeded(ctx) {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			continue
+		}
+		for _, of := range r.waitedFor() {
+			r.lookAfter(ctx, of)
+		}
+	}
+}
+
+// guardNeeded reports whether somebody waits, or has since the last tick.
+func (r *Requests) guardNeeded(ctx context.Context) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.guards = ctx.Err() == nil && (len(r.waiting) > 0 || r.lately)
+	r.lately = len(r.waiting) > 0
+	return r.guards
+}
+
+// waitedFor returns whose answers are waited for since before the last tick.
+func (r *Requests) waitedFor() []Repliers {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ticks++
+	topics := make(map[string]bool)
+	var all []Repliers
+	for _, w := range r.waiting {
+		if w.tick < r.ticks-1 && w.from.Topic != "" && !topics[w.from.Topic] {
+			topics[w.from.Topic] = true
+			all = append(all, w.from)
+		}
+	}
+	return all
+}
+
+// lookAfter ends the waiting for repliers that are gone: at two looks, so that an answer
+// that was on its way has come.
+func (r *Requests) lookAfter(ctx context.Context, of Repliers) {
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	_, err := r.CountRepliers(ctx, of)
+	cancel()
+	none := errors.Is(err, ErrNoHandler)
+	if err != nil && !none {
+		return // who can't be seen may be there
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, w := range r.waiting {
+		if w.from.Topic != of.Topic || w.tick >= r.ticks-1 {
+			continue
+		}
+		if w.gone && none {
+			delete(r.waiting, id)
+			w.tell(outcome{err: fmt.Errorf("%w (who did is gone)", err)})
+		}
+		w.gone = none
+	}
+}
