@@ -125,7 +125,7 @@ func (c *cache[Q, R]) wrap(next Func[Q, R]) Func[Q, R] {
 		}
 		c.stats.Misses.Add(1)
 		if first != nil {
-			go c.make(first, k, m, next, q) //nolint:contextcheck // several wait
+			go c.make(first, k, m, next, q)
 		}
 		select {
 		case <-m.done:
@@ -153,7 +153,7 @@ func (c *cache[Q, R]) find(ctx context.Context, k key) (value R, m *making[R], f
 	}
 	if m = c.making[k]; m == nil {
 		m = &making[R]{done: make(chan struct{}), err: errNoEnd, began: now, keep: c.f.live.Load()}
-		first, m.end = context.WithCancel(context.WithoutCancel(ctx))
+		first, m.end = context.WithCancel(context.WithoutCancel(ctx)) //nolint:gosec // make calls it
 		c.making[k] = m
 	}
 	m.waits++

@@ -267,7 +267,7 @@ func (f *feed) listen() bool {
 // subscribe opens a subscription: ctx is that of its life, which end ends when that takes too long.
 func (f *feed) subscribe(ctx context.Context, end func()) (event.Consumer, error) {
 	late := time.AfterFunc(openEach, end)
-	stop := context.AfterFunc(f.c.life, end)
+	stop := context.AfterFunc(f.c.life, end) //nolint:contextcheck // of the Bus
 	c, err := f.c.style.Channel().Consumer(ctx, event.Subscription{
 		Group:     f.wire + "-" + strings.ToLower(event.NewID()),
 		Topics:    f.topics(),
@@ -276,7 +276,7 @@ func (f *feed) subscribe(ctx context.Context, end func()) (event.Consumer, error
 		OnError:   func(error) { f.trouble() },
 	})
 	inTime, alive := late.Stop(), stop()
-	if err == nil && !(inTime && alive) {
+	if err == nil && (!inTime || !alive) {
 		_ = c.Close(ctx) // nothing is in hand
 		err = context.Canceled
 	}

@@ -387,6 +387,7 @@ type flaky struct {
 
 	mu      sync.Mutex
 	refused bool
+	slow    time.Duration // opening takes
 	opened  int
 	subs    map[*cuttable]event.Subscription
 }
@@ -400,6 +401,11 @@ var errCut = errors.New("cut")
 func (f *flaky) Consumer(ctx context.Context, s event.Subscription) (event.Consumer, error) {
 	if !strings.Contains(s.Group, ".changed-") {
 		return f.Channel.Consumer(ctx, s)
+	}
+	select {
+	case <-time.After(f.slow): // virtual
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -543,5 +549,40 @@ func TestSubscriptionTroubled(t *testing.T) {
 		ch.report()
 		synctest.Wait()
 		require.Equal(t, 4, s.asks("tea"))
+	})
+}
+
+// A watch waits for a subscription that is opened slowly, and not for ever; a Shutdown ends the
+// opening.
+func TestSubscriptionSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ch := newFlaky()
+		s := newShop()
+		ch.slow = 3 * time.Second
+		sb := watching(t.Context(), s.open(t, ch), "tea")
+		require.Empty(t, sb.take())
+		time.Sleep(3 * time.Second) // virtual
+		require.Equal(t, []string{"0"}, sb.take())
+		require.Equal(t, 1, s.asks("tea"))
+
+		s = newShop()
+		ch.slow = 10 * time.Second
+		sb = watching(t.Context(), s.open(t, ch), "tea")
+		time.Sleep(5 * time.Second) // virtual
+		require.Equal(t, []string{"0"}, sb.take())
+		s.set("tea", 1)
+		time.Sleep(5 * time.Second) // virtual
+		require.Equal(t, []string{"1"}, sb.take())
+
+		s = newShop()
+		ch.slow = time.Hour
+		b := bus.New(bus.Config{Channel: ch, KeepChannel: true})
+		query.Handle(b, s.answer)
+		require.NoError(t, b.Start(t.Context()))
+		sb = watching(t.Context(), b, "tea")
+		began := time.Now()
+		require.NoError(t, b.Shutdown(t.Context()))
+		require.Zero(t, time.Since(began))
+		require.Equal(t, []string{event.ErrClosed.Error()}, sb.take())
 	})
 }

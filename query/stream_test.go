@@ -222,7 +222,7 @@ func TestStreamErrors(t *testing.T) {
 	n := p.s.asks("tea")
 	require.Eventually(t, func() bool { return p.s.asks("tea") > n+10 }, time.Minute, time.Millisecond)
 	p.s.fail(event.NewError("sold_out", "secret"))
-	require.Equal(t, `{"code":"sold_out"}`, l.next()["data"])
+	require.JSONEq(t, `{"code":"sold_out"}`, l.next()["data"])
 	p.s.fail(nil)
 	require.Equal(t, first, l.next())
 	again := p.do(http.MethodGet, "?item=tea", "Last-Event-ID", "problem")

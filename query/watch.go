@@ -116,7 +116,7 @@ func (f *feed) over(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return context.Cause(f.c.life)
+	return context.Cause(f.c.life) //nolint:contextcheck // of the Bus
 }
 
 // watcher is one who watches. It is used by one goroutine.

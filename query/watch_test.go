@@ -139,10 +139,11 @@ func TestWatchErrors(t *testing.T) {
 		s.fail(errors.New("away"))
 		sb := watching(t.Context(), b, "tea")
 		require.Equal(t, []string{"away"}, sb.take())
-		for _, pause := range []time.Duration{1, 2, 4, 8, 16, 30, 30, 30} {
-			time.Sleep(pause*time.Second - 1) // virtual
+		for _, seconds := range []int{1, 2, 4, 8, 16, 30, 30, 30} {
+			pause := time.Duration(seconds) * time.Second
+			time.Sleep(pause - time.Nanosecond) // virtual
 			require.Empty(t, sb.take())
-			time.Sleep(1) // virtual
+			time.Sleep(time.Nanosecond) // virtual
 			require.Equal(t, []string{"away"}, sb.take(), pause)
 		}
 		s.fail(nil)
@@ -260,7 +261,7 @@ func TestWatchCancels(t *testing.T) {
 		again := watching(t.Context(), b, "tea")
 		time.Sleep(30*time.Second - 1) // virtual
 		require.Empty(t, again.take())
-		time.Sleep(1) // virtual
+		time.Sleep(time.Nanosecond) // virtual
 		require.Equal(t, []string{context.DeadlineExceeded.Error()}, again.take())
 	})
 }
