@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/leat-go/leat/bus"
+	"github.com/leat-go/leat/internal/sse"
 	"github.com/leat-go/leat/payload"
 )
 
@@ -91,7 +92,7 @@ func Gateway(b *bus.Bus, cfg GatewayConfig) http.Handler {
 	life, end := context.WithCancel(context.Background())
 	style.OnClose(func(context.Context) error { end(); return nil })
 	g := &gateway{commands: of(b), cfg: cfg.withDefaults(), life: life}
-	g.streams = newStreams(g.cfg.Streams, g.cfg.StreamsPerSubject)
+	g.streams = sse.NewLimit[owner](g.cfg.Streams, g.cfg.StreamsPerSubject)
 	g.setUp()
 	return g
 }
@@ -101,7 +102,7 @@ type gateway struct {
 
 	cfg     GatewayConfig
 	life    context.Context //nolint:containedctx // of the Bus: what streams end with
-	streams *streams
+	streams *sse.Limit[owner]
 }
 
 // setUp says what is kept, unless Use has, and what is wrong with that.

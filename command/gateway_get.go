@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+
+	"github.com/leat-go/leat/internal/webanswer"
 )
 
 // find returns an operation of a principal. That of another isn't there.
@@ -61,13 +63,13 @@ func (g *gateway) watched(r *http.Request, id string) (Operation, error) {
 
 // tagged sets the tag of an operation, and answers a client that has it as it is.
 func (*gateway) tagged(w http.ResponseWriter, r *http.Request, o Operation) bool {
-	header(w)
+	webanswer.Header(w)
 	w.Header().Set("ETag", tag(o))
 	if !unchanged(r.Header, tag(o)) {
 		return false
 	}
 	if !o.State.Final() {
-		retryAfter(w, pollAfter)
+		webanswer.RetryAfter(w, pollAfter)
 	}
 	w.WriteHeader(http.StatusNotModified)
 	return true

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/leat-go/leat/event"
+	"github.com/leat-go/leat/internal/webanswer"
 )
 
 type inner struct {
@@ -117,7 +118,7 @@ func TestUnsoundDetails(t *testing.T) {
 	b, err := json.Marshal(g.view(Operation{ID: "1", Problem: broken}))
 	require.NoError(t, err)
 	require.Contains(t, string(b), `"problem":{"code":"c","message":"m"}`)
-	require.Nil(t, sound(broken.Details))
+	require.Nil(t, webanswer.Sound(broken.Details))
 	require.Equal(t, "application/octet-stream", mediaType("a\r\nb"))
 	require.Equal(t, "application/octet-stream", mediaType(""))
 	require.Equal(t, `text/plain; charset=utf-8`, mediaType("Text/Plain;charset=utf-8"))

@@ -106,7 +106,7 @@ func (g *gateway) accepted(w http.ResponseWriter, r *http.Request, p Principal, 
 // await waits for the outcome of an operation, if there is room for another request that does,
 // and returns the operation as it was last.
 func (g *gateway) await(w http.ResponseWriter, r *http.Request, p Principal, o Operation, wait time.Duration) (Operation, bool) {
-	leave, err := g.streams.enter(p)
+	leave, err := g.enter(p)
 	if err != nil {
 		return o, false
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/leat-go/leat/event"
+	"github.com/leat-go/leat/internal/webanswer"
 )
 
 // view is what a client sees of an operation.
@@ -40,7 +41,7 @@ func (g *gateway) view(o Operation) view {
 		NotBefore: o.NotBefore, Expires: o.Expires, Attempt: o.Attempt, Progress: o.Progress, Problem: o.Problem,
 		Links: links{Self: at, Events: at + "/events"},
 	}
-	if o.Problem != nil && sound(o.Problem.Details) == nil {
+	if o.Problem != nil && webanswer.Sound(o.Problem.Details) == nil {
 		v.Problem = &event.Error{Code: o.Problem.Code, Message: o.Problem.Message}
 	}
 	if hasResult(o) {
@@ -53,12 +54,12 @@ func hasResult(o Operation) bool { return o.State == Succeeded && o.Result != ni
 
 // writeView answers with the view of an operation.
 func (g *gateway) writeView(w http.ResponseWriter, status int, o Operation) {
-	header(w)
+	webanswer.Header(w)
 	w.Header().Set("Content-Type", "application/json")
 	if !o.State.Final() {
-		retryAfter(w, pollAfter)
+		webanswer.RetryAfter(w, pollAfter)
 	}
-	writeJSON(w, status, g.view(o))
+	webanswer.WriteJSON(w, status, g.view(o))
 }
 
 // outcome answers with what an operation has come to, as if it had been done while the client
@@ -68,7 +69,7 @@ func (g *gateway) outcome(w http.ResponseWriter, o Operation) error {
 	case hasResult(o):
 		writeResult(w, *o.Result)
 	case o.State == Succeeded:
-		header(w)
+		webanswer.Header(w)
 		w.WriteHeader(http.StatusNoContent)
 	default:
 		no := problem(o.Problem)
@@ -93,7 +94,7 @@ func (g *gateway) status(code string) int {
 // writeResult answers with a result. It is data, whatever it says: nothing that a handler has
 // taken over from somebody may run as a page of this site.
 func writeResult(w http.ResponseWriter, result event.Result) {
-	header(w)
+	webanswer.Header(w)
 	h := w.Header()
 	h.Set("Content-Type", mediaType(result.ContentType))
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/leat-go/leat/bus/request"
 	"github.com/leat-go/leat/event"
+	"github.com/leat-go/leat/internal/webanswer"
 )
 
 // errFailed is what others are told of a command whose attempts are used up. The handler's
@@ -19,7 +20,7 @@ func problem(e *event.Error) *event.Error {
 	switch {
 	case e == nil:
 		return errFailed
-	case len(e.Details) > 0 && sound(e.Details) == nil:
+	case len(e.Details) > 0 && webanswer.Sound(e.Details) == nil:
 		return event.NewError(e.Code, e.Message)
 	}
 	return e

@@ -3,10 +3,10 @@ package command
 import (
 	"encoding/json"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/leat-go/leat/event"
+	"github.com/leat-go/leat/internal/webanswer"
 )
 
 // refusal is an answer of a [Gateway] that isn't what was asked for.
@@ -21,16 +21,6 @@ type refusal struct {
 
 // Error names the refusal, without what the request had.
 func (p refusal) Error() string { return "command: refused: " + p.code }
-
-// problemBody is a refusal as RFC 9457 has it. The type is left out, which means
-// about:blank: the code tells problems apart.
-type problemBody struct {
-	Title   string          `json:"title"`
-	Status  int             `json:"status"`
-	Detail  string          `json:"detail,omitempty"`
-	Code    string          `json:"code"`
-	Details json.RawMessage `json:"details,omitempty"`
-}
 
 // The refusals that are always the same.
 var (
@@ -56,49 +46,8 @@ func refusalOf(e *event.Error, status int) refusal {
 
 // write answers a request.
 func (p refusal) write(w http.ResponseWriter) {
-	header(w)
-	w.Header().Set("Content-Type", "application/problem+json")
-	if p.after > 0 {
-		retryAfter(w, p.after)
-	}
 	if p.header[0] != "" {
 		w.Header().Set(p.header[0], p.header[1])
 	}
-	body := problemBody{http.StatusText(p.status), p.status, p.detail, p.code, sound(p.extra)}
-	writeJSON(w, p.status, body)
-}
-
-// sound returns JSON that can be written, or nil.
-func sound(raw json.RawMessage) json.RawMessage {
-	if !json.Valid(raw) {
-		return nil
-	}
-	return raw
-}
-
-// header sets what every answer has: none is to be kept by those in between, or taken for
-// anything but what it says it is.
-func header(w http.ResponseWriter) {
-	h := w.Header()
-	h.Set("Cache-Control", "private, no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-}
-
-// retryAfter says when to ask again, in whole seconds.
-func retryAfter(w http.ResponseWriter, d time.Duration) {
-	seconds := (d + time.Second - 1) / time.Second
-	w.Header().Set("Retry-After", strconv.FormatInt(int64(max(1, seconds)), 10))
-}
-
-// writeJSON writes a body that is known to be encodable. Who doesn't read it isn't there
-// any more.
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		w.WriteHeader(http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	_, _ = w.Write(body)
+	webanswer.Problem{Status: p.status, Code: p.code, Detail: p.detail, Details: p.extra, After: p.after}.Write(w)
 }

@@ -8,6 +8,9 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/leat-go/leat/internal/sse"
+	"github.com/leat-go/leat/internal/webanswer"
 )
 
 // events answers with what becomes of an operation, as server-sent events.
@@ -16,7 +19,7 @@ func (g *gateway) events(w http.ResponseWriter, r *http.Request, id string) erro
 	if err != nil {
 		return err
 	}
-	leave, err := g.streams.enter(p)
+	leave, err := g.enter(p)
 	if err != nil {
 		return err
 	}
@@ -25,10 +28,10 @@ func (g *gateway) events(w http.ResponseWriter, r *http.Request, id string) erro
 	if err != nil {
 		return err
 	}
-	s := &stream{gateway: g, w: w, wire: http.NewResponseController(w), id: id, p: p, news: make(chan struct{}, 1)}
+	s := &stream{gateway: g, id: id, p: p, news: make(chan struct{}, 1)}
 	s.seen = resumed(r, o)
 	if o.State.Final() && s.seen == o.Version { // the client has it all: this lets it not come again
-		header(w)
+		webanswer.Header(w)
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
@@ -40,8 +43,9 @@ func (g *gateway) events(w http.ResponseWriter, r *http.Request, id string) erro
 	if o, err = g.find(r.Context(), p, id); err != nil { // what changed before is seen now, what changes later wakes
 		return err
 	}
-	if err := s.begin(); err != nil {
-		return err
+	webanswer.Header(w)
+	if s.wire, err = sse.Begin(w, s.cfg.WriteTimeout); err != nil {
+		return errors.Join(errNoStream, err)
 	}
 	s.run(r.Context(), o)
 	return nil
@@ -69,8 +73,7 @@ func resumed(r *http.Request, o Operation) int64 {
 type stream struct {
 	*gateway
 
-	w    http.ResponseWriter
-	wire *http.ResponseController
+	wire *sse.Writer // nil: nothing was written yet
 	id   string
 	p    Principal
 	news chan struct{} // the operation may have changed
@@ -94,27 +97,13 @@ func (s *stream) wake() {
 	}
 }
 
-// begin makes sure that the connection can be given up when nobody reads.
-func (s *stream) begin() error {
-	if err := s.wire.SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout)); err != nil {
-		return errors.Join(errNoStream, err)
-	}
-	_ = s.wire.SetReadDeadline(time.Time{}) // a server's bound is for requests
-	header(s.w)
-	h := s.w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("X-Accel-Buffering", "no")
-	s.w.WriteHeader(http.StatusOK)
-	return nil
-}
-
 // errNoStream is told where streams aren't possible at all.
 var errNoStream = errors.New("command: the ResponseWriter takes no write deadline: a middleware around the Gateway has no Unwrap")
 
 // run sends the operation as it is and as it changes, until it is final, or one of the two
 // sides ends it.
 func (s *stream) run(ctx context.Context, o Operation) {
-	if !s.write(sseRetry(s.cfg.Reconnect)) {
+	if !s.write(sse.Retry(s.cfg.Reconnect)) {
 		return
 	}
 	s.look = time.Now().Add(lookEvery)
@@ -162,7 +151,7 @@ func (s *stream) tick(ctx context.Context, o Operation) (Operation, bool) {
 	if end := s.p.Expires; !end.IsZero() && !now.Before(end) {
 		return o, false // the client comes again, and is asked who it is
 	}
-	if !now.Before(s.beat) && !s.write([]byte(sseHeartbeat)) {
+	if !now.Before(s.beat) && !s.write([]byte(sse.Heartbeat)) {
 		return o, false
 	}
 	if now.Before(s.look) {
@@ -189,8 +178,8 @@ func (s *stream) show(o Operation) bool {
 	if err != nil {
 		return false
 	}
-	e := sseEvent{id: strconv.FormatInt(o.Version, 10), name: "operation", data: data}
-	if !s.write(e.append(nil)) {
+	e := sse.Event{ID: strconv.FormatInt(o.Version, 10), Name: "operation", Data: data}
+	if !s.write(e.Append(nil)) {
 		return false
 	}
 	s.seen = o.Version
@@ -199,13 +188,6 @@ func (s *stream) show(o Operation) bool {
 
 // write sends bytes in the time that a client has to read them.
 func (s *stream) write(b []byte) bool {
-	now := time.Now()
-	s.beat = now.Add(s.cfg.Heartbeat)
-	if s.wire.SetWriteDeadline(now.Add(s.cfg.WriteTimeout)) != nil {
-		return false
-	}
-	if _, err := s.w.Write(b); err != nil {
-		return false
-	}
-	return s.wire.Flush() == nil
+	s.beat = time.Now().Add(s.cfg.Heartbeat)
+	return s.wire.Write(b) == nil
 }

@@ -1,4 +1,4 @@
-package command
+package sse
 
 import (
 	"bytes"
@@ -7,24 +7,24 @@ import (
 	"time"
 )
 
-// sseEvent is a server-sent event (WHATWG HTML, section 9.2).
-type sseEvent struct {
-	id   string // "": it has none
-	name string // "": message
-	data []byte
+// Event is a server-sent event (WHATWG HTML, section 9.2).
+type Event struct {
+	ID   string // "": it has none
+	Name string // "": message
+	Data []byte
 }
 
-// append appends the event to b as it goes over the wire: one event, whatever is in it. What
+// Append appends the event to b as it goes over the wire: one event, whatever is in it. What
 // would end a field early is a space, the data keeps its lines, and what is no UTF-8 is
 // U+FFFD, as the reader would have it.
-func (e sseEvent) append(b []byte) []byte {
-	if e.id != "" {
-		b = appendField(b, "id: ", e.id)
+func (e Event) Append(b []byte) []byte {
+	if e.ID != "" {
+		b = appendField(b, "id: ", e.ID)
 	}
-	if e.name != "" {
-		b = appendField(b, "event: ", e.name)
+	if e.Name != "" {
+		b = appendField(b, "event: ", e.Name)
 	}
-	rest, more := e.data, true
+	rest, more := e.Data, true
 	for more {
 		var line []byte
 		line, rest, more = cutLine(rest)
@@ -61,10 +61,10 @@ func cutLine(data []byte) (line, rest []byte, more bool) {
 	return line, rest, true
 }
 
-// sseRetry tells a client how long to wait before it comes again.
-func sseRetry(d time.Duration) []byte {
+// Retry tells a client how long to wait before it comes again.
+func Retry(d time.Duration) []byte {
 	return []byte("retry: " + strconv.FormatInt(max(0, d.Milliseconds()), 10) + "\n\n")
 }
 
-// sseHeartbeat is a comment, which clients skip.
-const sseHeartbeat = ":\n\n"
+// Heartbeat is a comment, which clients skip.
+const Heartbeat = ":\n\n"

@@ -1,4 +1,4 @@
-package command
+package sse
 
 import (
 	"bytes"
@@ -99,15 +99,15 @@ func lines(b []byte) string {
 // holds checks that an event between two others is one event.
 func holds(t *testing.T, id, name string, data []byte) {
 	t.Helper()
-	b := sseRetry(1500 * time.Millisecond)
-	b = sseEvent{id: "1", name: "first", data: []byte("a")}.append(b)
-	b = append(b, sseHeartbeat...)
+	b := Retry(1500 * time.Millisecond)
+	b = Event{ID: "1", Name: "first", Data: []byte("a")}.Append(b)
+	b = append(b, Heartbeat...)
 	start := len(b)
-	b = sseEvent{id: id, name: name, data: data}.append(b)
+	b = Event{ID: id, Name: name, Data: data}.Append(b)
 	require.True(t, utf8.Valid(b[start:]))
 	require.NotContains(t, string(b[start:]), "\r")
-	b = append(b, sseHeartbeat...)
-	b = sseEvent{id: "3", name: "last", data: []byte("z")}.append(b)
+	b = append(b, Heartbeat...)
+	b = Event{ID: "3", Name: "last", Data: []byte("z")}.Append(b)
 	want := heardEvent{id: "1", name: "message", data: lines(data)}
 	if id != "" {
 		want.id = oneLine(id)
@@ -120,7 +120,7 @@ func holds(t *testing.T, id, name string, data []byte) {
 	require.Equal(t, "1500", got.retry)
 }
 
-func TestSSEOneEventInOneEventOut(t *testing.T) {
+func TestOneEventInOneEventOut(t *testing.T) {
 	for _, s := range []string{
 		"", " ", "a", ":", ": a", "a\nb", "a\rb", "a\r\nb", "\n", "\r", "\r\n", "\n\n", "\r\r", "\n\r", "\r\n\r\n", "a\n", "\na",
 		"a\n\ndata: b\n\n", "a\r\rid: 7\r\r", "\x00", "a\x00b", "\xff", "a\xffb", "\xe2\x80", "\uFEFF", "\uFEFFa", "\u2028", "\u0085",
@@ -134,7 +134,7 @@ func TestSSEOneEventInOneEventOut(t *testing.T) {
 }
 
 // Bytes are drawn from those that mean something, so that they meet.
-func TestSSEAnyBytes(t *testing.T) {
+func TestAnyBytes(t *testing.T) {
 	const alphabet = "\r\n\r\n:: \x00\xff\xc3\xa9ab0datievnry\uFEFF"
 	random := rand.New(rand.NewPCG(1, 2))
 	some := func() string {
@@ -160,14 +160,14 @@ func FuzzSSE(f *testing.F) {
 	f.Fuzz(holds)
 }
 
-func TestSSERetry(t *testing.T) {
-	require.Equal(t, "retry: 0\n\n", string(sseRetry(-time.Second)))
-	require.Equal(t, "retry: 2000\n\n", string(sseRetry(2*time.Second)))
+func TestRetry(t *testing.T) {
+	require.Equal(t, "retry: 0\n\n", string(Retry(-time.Second)))
+	require.Equal(t, "retry: 2000\n\n", string(Retry(2*time.Second)))
 }
 
 // What a client doesn't read to the end of doesn't count: it comes again with the id before.
-func TestSSEHalfAnEventIsNone(t *testing.T) {
-	whole := sseEvent{id: "2", name: "n", data: []byte("a\nb")}.append(nil)
+func TestHalfAnEventIsNone(t *testing.T) {
+	whole := Event{ID: "2", Name: "n", Data: []byte("a\nb")}.Append(nil)
 	for i := range whole {
 		require.Empty(t, hear(whole[:i]).events, strconv.Quote(string(whole[:i])))
 	}

@@ -1,0 +1,25 @@
+//go:build !race
+
+package query_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/leat-go/leat/query"
+)
+
+// A hit allocates the query's encoding, and nothing else.
+func TestCacheAllocs(t *testing.T) {
+	s := newShop()
+	b := s.open(t, nil)
+	f := query.Chain(s.answer, query.Cache[priceOf, price](b, query.CacheConfig{}))
+	ctx, q := t.Context(), priceOf{"tea"}
+	cents(t, f, "tea")
+	encoding := testing.AllocsPerRun(100, func() { _, _, _ = b.Style().Encode(q) })
+	hit := testing.AllocsPerRun(100, func() { _, _ = f(ctx, q) })
+	require.LessOrEqual(t, encoding, 2.0)
+	require.Equal(t, int(encoding), int(hit))
+	require.Equal(t, 1, s.asks("tea"))
+}
