@@ -9,9 +9,7 @@ import (
 	"github.com/leat-go/leat/query"
 )
 
-type OrderPlaced struct{ ID, Item string }
-
-type Order struct{ Item string }
+type OrderPlaced struct{ ID string }
 
 func ExampleProject() {
 	ctx := context.Background()
@@ -19,13 +17,13 @@ func ExampleProject() {
 	mem := query.NewMemory(query.MemoryConfig{})
 	orders := query.NewTable[string, Order](mem)
 	p := query.Project(b, "order-list", mem)
-	query.Apply(p, func(ctx context.Context, e OrderPlaced) error { return orders.Put(ctx, e.ID, Order{e.Item}) })
+	query.Apply(p, func(ctx context.Context, e OrderPlaced) error { return orders.Put(ctx, e.ID, Order{e.ID, "placed"}) })
 	if err := b.Start(ctx); err != nil {
 		panic(err)
 	}
-	_ = b.Publish(ctx, OrderPlaced{"42", "tea"}, bus.ID("e-1"))
+	_ = b.Publish(ctx, OrderPlaced{"42"}, bus.ID("e-1"))
 	err := p.Wait(ctx, "e-1")
 	order, ok := orders.Get(ctx, "42")
 	fmt.Println(order, ok, err)
-	// Output: {tea} true <nil>
+	// Output: {42 placed} true <nil>
 }

@@ -312,7 +312,7 @@ func TestPublishInAHandler(t *testing.T) {
 }
 
 // Mistakes are told by Start.
-func TestMistakes(t *testing.T) {
+func TestProjectionMistakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := query.NewMemory(query.MemoryConfig{})
 		b := bus.New(bus.Config{Channel: blind{memory.New()}})

@@ -40,15 +40,15 @@ type rows[K comparable, V any] struct {
 	version int64 // grows with each commit that changes them
 }
 
-// changes are what a transaction has to do with a table.
-type changes[K comparable, V any] struct {
+// edits are what a transaction has to do with a table.
+type edits[K comparable, V any] struct {
 	read    map[K]*row[V] // nil: there was none
 	written map[K]*row[V] // nil: deleted
 	whole   bool          // all were read
 	version int64         // then
 }
 
-func (c *changes[K, V]) valid(in any) bool {
+func (c *edits[K, V]) valid(in any) bool {
 	rs := in.(*rows[K, V]) //nolint:forcetypeassert // of this table
 	if c.whole && c.version != rs.version {
 		return false
@@ -61,7 +61,7 @@ func (c *changes[K, V]) valid(in any) bool {
 	return true
 }
 
-func (c *changes[K, V]) write(in any) {
+func (c *edits[K, V]) write(in any) {
 	rs := in.(*rows[K, V]) //nolint:forcetypeassert // of this table
 	if len(c.written) > 0 {
 		rs.version++
@@ -87,15 +87,15 @@ func (t *Table[K, V]) rows(g *generation) *rows[K, V] {
 
 // changes returns those of the transaction of a context that hasn't ended, or nil, and the
 // generation to be read. mu is held.
-func (t *Table[K, V]) changes(ctx context.Context) (*changes[K, V], *rows[K, V]) {
+func (t *Table[K, V]) changes(ctx context.Context) (*edits[K, V], *rows[K, V]) {
 	u := t.m.updateOf(ctx)
 	if u == nil || u.over {
 		return nil, t.rows(t.m.serving)
 	}
 	rs := t.rows(u.g)
-	c, _ := u.tables[t.n].(*changes[K, V])
+	c, _ := u.tables[t.n].(*edits[K, V])
 	if c == nil {
-		c = &changes[K, V]{read: make(map[K]*row[V]), written: make(map[K]*row[V])}
+		c = &edits[K, V]{read: make(map[K]*row[V]), written: make(map[K]*row[V])}
 		if u.tables == nil {
 			u.tables = make(map[int]touched)
 		}
@@ -105,7 +105,7 @@ func (t *Table[K, V]) changes(ctx context.Context) (*changes[K, V], *rows[K, V])
 }
 
 // get returns the row of a key, or nil, and remembers that it was read. mu is held.
-func (c *changes[K, V]) get(rs *rows[K, V], key K) *row[V] {
+func (c *edits[K, V]) get(rs *rows[K, V], key K) *row[V] {
 	if r, written := c.written[key]; written {
 		return r
 	}
