@@ -280,16 +280,20 @@ func TestGapOnOtherWays(t *testing.T) {
 	f := newForeigner(t, func(c *kafka.Config) { c.DelayTopics = true })
 	c := f.join(f.topic)
 	late := time.Now().Add(6 * time.Second)
+	f.commit(f.next(0, "first", 0))
 	f.commit(f.next(0, "dies", 0))
 	delayed := f.next(0, "waits", 0)
 	delayed.Headers = append(delayed.Headers, kgo.RecordHeader{Key: "ce_notbefore", Value: []byte(late.Format(time.RFC3339Nano))})
 	f.commit(delayed)
 	f.commit(f.next(0, "parks", 0))
 	var ds []event.Delivery
-	for _, d := range f.receive(c, 2) {
+	for _, d := range f.receive(c, 3) {
 		_, ok := c.Begin(d.Token)
 		require.True(t, ok)
 		switch d.Event.Key() {
+		case "first":
+			ds = append(ds, d)
+			f.ack(c, d)
 		case "dies":
 			f.settle(c, event.Dead(d.Token, event.Cause{Code: "x"}))
 		case "parks":
