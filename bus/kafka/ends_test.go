@@ -55,10 +55,11 @@ func (f *foreigner) next(partition int32, key string, bytes int) *kgo.Record {
 	f.n++
 	value := make([]byte, bytes)
 	_, _ = crand.Read(value) // not to be compressed
-	return &kgo.Record{Topic: f.topic, Partition: partition, Key: []byte(key), Value: value, Headers: []kgo.RecordHeader{
+	headers := []kgo.RecordHeader{
 		{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_type", Value: []byte("tested")},
 		{Key: "ce_source", Value: []byte("/test")}, {Key: "ce_id", Value: fmt.Append(nil, f.n)},
-	}}
+	}
+	return &kgo.Record{Topic: f.topic, Partition: partition, Key: []byte(key), Value: value, Headers: headers}
 }
 
 // write writes records of which consumers will get each.
