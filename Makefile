@@ -17,6 +17,8 @@ BUBBLED  := $(if $(wildcard bus/kafka),./bus/kafka/...)
 # Packages that are tested when all others have been: they keep many servers busy, and
 # some of the others measure out what a broker does in a second.
 ALONE    := ./bus/watermillbridge/... ./stores/...
+# The detector of data races; make test RACE= leaves it out.
+RACE     ?= -race
 # How many bad days the channel in memory has in make test.
 SEEDS    ?= 1000
 SEEDTESTS := ^(TestFaults|TestSeedReplaysTheRun)$$
@@ -39,9 +41,9 @@ test: vet
 # What make test runs once the servers are there.
 counted:
 	@alone=$$(go list $(ALONE)); { for m in $(TESTED); do \
-		(cd $$m && go test -json -race -shuffle=on $(TESTFLAGS) $$(go list ./... | grep -vxF "$$alone")) || exit; \
+		(cd $$m && go test -json $(RACE) -shuffle=on $(TESTFLAGS) $$(go list ./... | grep -vxF "$$alone")) || exit; \
 	done; \
-	go test -json -race -shuffle=on $(TESTFLAGS) $$alone || exit; \
+	go test -json $(RACE) -shuffle=on $(TESTFLAGS) $$alone || exit; \
 	$(if $(findstring -run,$(TESTFLAGS)),,$(MAKE) --no-print-directory bubbles seeds TESTFLAGS='-json $(TESTFLAGS)';) \
 	} | $(TESTSUM)
 

@@ -68,6 +68,9 @@ func Scenarios() []Scenario {
 		insert(3),
 		claims(2),
 		duplicates(),
+		queryLocal(3),
+		queryRemote("query-remote", "a query of 256 bytes and an answer as large, one after the other", 1, 10, 4),
+		queryRemote("query-remote-parallel", "as query-remote, with 10 000 under way at a time", inFlight, 10, 4),
 	}, KafkaScenarios(), PostgresScenarios())
 }
 

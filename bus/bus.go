@@ -71,6 +71,7 @@ type Bus struct {
 
 	outsiders atomic.Pointer[outsiders]
 	styles    registry[any, any] // what packages built on this one keep
+	sibling   *Bus               // that this one was made for: see Style.Sibling
 
 	messages  registry[reflect.Type, *message]
 	names     registry[string, *message] // by event type

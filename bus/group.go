@@ -189,6 +189,21 @@ func (g *group) prepare() {
 	for _, h := range g.list {
 		g.join(h)
 	}
+	g.spreadRest()
+}
+
+// spreadRest gives the handler of [Style.Rest] the topics that nobody has the rest of.
+func (g *group) spreadRest() {
+	for _, h := range g.list {
+		if len(h.types) > 0 || len(h.opts.topics) > 0 {
+			continue
+		}
+		for _, topic := range g.topics {
+			if g.rest[topic] == nil {
+				g.rest[topic] = h
+			}
+		}
+	}
 }
 
 // wrap wraps the handlers, once, when nothing is wrong with what is put around them.

@@ -31,7 +31,7 @@ func (h *handler) wrap(outer []event.Middleware) {
 		return
 	}
 	fn := event.Chain(recovering(h.base), slices.Concat(h.opts.middleware, h.g.b.cfg.Inner)...)
-	h.fn = timing(event.Chain(fn, outer...), h.opts.timeout)
+	h.fn = timing(event.Chain(fn, slices.Concat(h.opts.outside, outer)...), h.opts.timeout)
 }
 
 // timing ends the context of next after d, unless that is 0.

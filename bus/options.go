@@ -30,6 +30,7 @@ type subscription struct {
 	parkKey    bool
 	timeout    time.Duration
 	middleware []event.Middleware
+	outside    []event.Middleware // of a style: around all others
 	group      groupOptions
 	batch      *batchSize
 	batchOf    func(*group) event.BatchHandler // of SubscribeBatch

@@ -170,6 +170,9 @@ func (b *Bus) runs(ctx context.Context) bool {
 // outbox returns where a publish under ctx is collected, or nil. What a handler
 // of another Bus publishes here is sent at once: its outbox is that Bus's.
 func (b *Bus) outbox(ctx context.Context, now bool) event.Outbox {
+	if r := runOf(ctx); r != nil && r.h.g.b.sibling == b {
+		return event.OutboxFrom(ctx)
+	}
 	if now {
 		if event.InBatch(ctx) {
 			return ofNoEvent{}

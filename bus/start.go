@@ -208,7 +208,7 @@ func (g *group) checkMiddleware() []error {
 	var errs []error
 	s := g.subscription()
 	for _, h := range g.list {
-		for _, m := range slices.Concat(g.b.cfg.Middleware, h.opts.middleware, g.b.cfg.Inner) {
+		for _, m := range slices.Concat(h.opts.outside, g.b.cfg.Middleware, h.opts.middleware, g.b.cfg.Inner) {
 			if _, ok := m.(event.BatchMiddleware); !ok && h.opts.batchOf != nil && m != nil {
 				errs = append(errs, fmt.Errorf("handler %q: middleware %T is no event.BatchMiddleware", h.name, m))
 			}

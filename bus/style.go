@@ -98,6 +98,41 @@ func (s Style) Decode(e event.Event, v any) error {
 	return s.b.decode(m, e, v)
 }
 
+// Sibling returns a Bus that isn't started, of the same Config on the same channel, which it leaves
+// open. What is published on this Bus under the context of one of its handlers goes to the
+// outbox of that context ([event.OutboxFrom]), with the option [Now] too: so whoever wraps the
+// handlers of a sibling says what becomes of it. Nothing else is shared.
+func (s Style) Sibling() *Bus {
+	c := s.b.cfg
+	c.KeepChannel = true
+	if s.b.none {
+		c.Channel = nil
+	}
+	b := New(c)
+	b.sibling = s.b
+	return b
+}
+
+// Rest hands a group the events of all types of its topics that no other handler of it
+// takes. Those of a topic that has such a handler already, by [SubscribeRaw], go there.
+func (s Style) Rest(group string, h event.Handler, opts ...SubscribeOption) {
+	s.b.add(group, nil, h, opts, (*subscription).checkOptions)
+}
+
+// Outside puts a middleware around all others of a handler, those of the Config too. An [Unrun]
+// is told what has no run.
+func (Style) Outside(m event.Middleware) SubscribeOption {
+	return subscribeOption(func(s *subscription) { s.outside = append(s.outside, m) })
+}
+
+// Unrun is a middleware of [Style.Outside] that knows of all deliveries of its handler's
+// types, where it is that of [Style.Rest] also of those whose bytes are no event.
+type Unrun interface {
+	// Unrun is called before a delivery becomes a dead letter that no handler has seen. When
+	// it returns an error the delivery is held, and Unrun is called again.
+	Unrun(ctx context.Context, d event.Delivery) error
+}
+
 // OnClose registers what is to be closed by Shutdown: when no handler runs any more, and
 // before the channel is closed. It reports false when that has begun: then nothing will.
 func (s Style) OnClose(f func(context.Context) error) bool {

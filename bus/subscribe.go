@@ -75,13 +75,18 @@ func (b *Bus) mistake(err error) {
 
 // subscribe adds a handler to a group; what is wrong is kept for Start.
 func (b *Bus) subscribe(name string, types []string, h event.Handler, opts []SubscribeOption) {
+	b.add(name, types, h, opts, func(s *subscription) error { return s.check(types) })
+}
+
+// add is subscribe for options that are checked by check.
+func (b *Bus) add(name string, types []string, h event.Handler, opts []SubscribeOption, check func(*subscription) error) {
 	var s subscription
 	for _, o := range opts {
 		if o != nil {
 			o.applySubscribe(&s)
 		}
 	}
-	if err := errors.Join(checkName("group", name), s.check(types)); err != nil {
+	if err := errors.Join(checkName("group", name), check(&s)); err != nil {
 		b.mistake(fmt.Errorf("group %q: %w", name, err))
 		return
 	}
@@ -108,6 +113,12 @@ func (s *subscription) check(types []string) error {
 			errs = append(errs, errors.New("empty event type"))
 		}
 	}
+	return errors.Join(append(errs, s.checkOptions())...)
+}
+
+// checkOptions returns what is wrong with the options alone.
+func (s *subscription) checkOptions() error {
+	var errs []error
 	for _, topic := range s.topics {
 		errs = append(errs, checkName("topic", topic))
 	}

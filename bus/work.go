@@ -201,7 +201,37 @@ func (g *group) withoutHandler(it *item) (action, bool) {
 	default:
 		return actNone, false
 	}
-	return actSettle, true
+	return g.tellUnrun(it), true
+}
+
+// tellUnrun tells a style of a delivery that has no run; then it is settled.
+func (g *group) tellUnrun(it *item) action {
+	if it.h == nil {
+		return actSettle
+	}
+	for _, m := range it.h.opts.outside {
+		u, ok := m.(Unrun)
+		if !ok {
+			continue
+		}
+		ctx, ours := g.consumer.Begin(it.d.Token)
+		if !ours {
+			return actDrop
+		}
+		if err := unrun(ctx, u, it.d); err != nil {
+			g.stall(StallBefore, err)
+			g.holdFor(it, stepRun)
+			return actHold
+		}
+	}
+	return actSettle
+}
+
+func unrun(ctx context.Context, u Unrun, d event.Delivery) (err error) {
+	defer recovered(&err)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
+	return u.Unrun(ctx, d)
 }
 
 var (
@@ -250,6 +280,7 @@ func (w *worker) newAttempt(ctx context.Context, it *item) *run {
 		Attempt:    max(d.Attempt+it.runs-1, it.failures+1),
 		Failures:   it.failures,
 		Position:   d.Position,
+		Gap:        d.Gap,
 		EnqueuedAt: d.EnqueuedAt,
 		Redriven:   d.Redriven,
 		Replayed:   d.Replayed,

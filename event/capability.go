@@ -51,6 +51,18 @@ type PositionProducer interface {
 	ProduceAt(ctx context.Context, events ...Event) ([]Position, error)
 }
 
+// Ends is implemented by channels that have positions.
+type Ends interface {
+	// Ends returns, for each lane of a topic that has had events, the position of the
+	// last one that was accepted for all groups: an event whose Produce returned before
+	// Ends was called is at or before the end of its lane, one that is produced at the
+	// same time may be behind it. A consumer that sees all events reaches it, by their
+	// positions and gaps ([Delivery]). What
+	// ProduceTo sends doesn't count. A topic that doesn't exist, or never had an event,
+	// has no ends. The order of the lanes isn't told.
+	Ends(ctx context.Context, topic string) ([]Position, error)
+}
+
 // Scheduler is implemented by channels that can cancel an event with a NotBefore.
 type Scheduler interface {
 	// Cancel removes an event that is not due yet, from all groups, and reports whether

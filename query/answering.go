@@ -18,14 +18,20 @@ var _ event.Middleware = answering{}
 // answerPause is after what time a query comes again whose answer couldn't be sent.
 const answerPause = 100 * time.Millisecond
 
-// calledKey marks the context of a handler that is called in its own process.
+// calledKey is where a call in the handler's own process keeps a *called.
 type calledKey struct{}
+
+// called is what became of a call.
+type called struct{ err error } // as the handler returned it
 
 // Wrap implements [event.Middleware].
 func (a answering) Wrap(next event.Handler) event.Handler {
 	return func(ctx context.Context, e event.Event) error {
-		if ctx.Value(calledKey{}) != nil {
-			return next(ctx, e)
+		if c, ok := ctx.Value(calledKey{}).(*called); ok {
+			if c.err = next(ctx, e); c.err == nil || again(ctx, c.err) {
+				return c.err
+			}
+			return event.Reject(c.err) // it is an answer here, too
 		}
 		wanted, ok := request.WantedBy(e)
 		by, bounded := wanted.By()
@@ -35,23 +41,16 @@ func (a answering) Wrap(next event.Handler) event.Handler {
 		}
 		limited := request.NewWithin(ctx, by)
 		err := next(limited, e)
+		over := limited.Err() != nil
 		limited.End()
 		if again(ctx, err) {
 			return err
 		}
+		if over { // the handler's time; that of who waits may not be
+			ctx = request.NewWithin(context.WithoutCancel(ctx), by)
+		}
 		return a.answer(ctx, wanted, err)
 	}
-}
-
-// again reports whether the query comes again, and isn't answered now.
-func again(ctx context.Context, err error) bool {
-	if err == nil {
-		return false
-	}
-	if cause := context.Cause(ctx); errors.Is(cause, event.ErrClosed) || errors.Is(cause, event.ErrLeaseLost) {
-		return true // somebody else answers
-	}
-	return event.VerdictOf(err).Kind == event.Postponed || errors.Is(err, event.ErrFull)
 }
 
 // answer sends what the handler said.
@@ -69,4 +68,15 @@ func (a answering) answer(ctx context.Context, wanted request.Wanted, err error)
 		return event.Reject(err) // answered: it neither comes again nor is kept
 	}
 	return nil
+}
+
+// again reports whether the query comes again, and isn't answered now.
+func again(ctx context.Context, err error) bool {
+	if err == nil {
+		return false
+	}
+	if cause := context.Cause(ctx); errors.Is(cause, event.ErrClosed) || errors.Is(cause, event.ErrLeaseLost) {
+		return true // somebody else answers
+	}
+	return event.VerdictOf(err).Kind == event.Postponed || errors.Is(err, event.ErrFull)
 }

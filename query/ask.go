@@ -67,7 +67,7 @@ func (qs *queries) ask(ctx context.Context, q any, opts []bus.PublishOption) (ev
 		return qs.call(ctx, q, opts)
 	}
 	if !qs.style.HasChannel() {
-		return event.Event{}, fmt.Errorf("query: %s: %w", typ, ErrNoHandler)
+		return event.Event{}, unanswered(typ, ErrNoHandler)
 	}
 	return qs.request(ctx, q, typ, topic, opts)
 }
@@ -78,7 +78,11 @@ func (qs *queries) call(ctx context.Context, q any, opts []bus.PublishOption) (e
 	if err != nil {
 		return event.Event{}, err
 	}
-	result, err := qs.style.Call(context.WithValue(ctx, calledKey{}, true), e.Type(), e)
+	c := new(called)
+	result, err := qs.style.Call(context.WithValue(ctx, calledKey{}, c), e.Type(), e)
+	if c.err != nil {
+		err = c.err
+	}
 	if err != nil {
 		return event.Event{}, err
 	}
@@ -89,18 +93,23 @@ func (qs *queries) call(ctx context.Context, q any, opts []bus.PublishOption) (e
 func (qs *queries) request(ctx context.Context, q any, typ, topic string, opts []bus.PublishOption) (event.Event, error) {
 	call, err := qs.requests.Open(ctx)
 	if err != nil {
-		return event.Event{}, err
+		return event.Event{}, unanswered(typ, err)
 	}
 	defer call.End()
 	from := request.Repliers{Type: typ, Topic: topic}
 	if err := qs.requests.CheckReplier(call.Context(), from); err != nil {
-		return event.Event{}, fmt.Errorf("query: %s: %w", typ, err)
+		return event.Event{}, unanswered(typ, err)
 	}
 	topic, e, err := qs.style.Prepare(ctx, q, opts, call.Attributes())
 	if err != nil {
 		return event.Event{}, err
 	}
-	return call.Ask(e, from, func(ctx context.Context) error {
-		return qs.style.Send(ctx, topic, e, true)
-	})
+	answer, err := call.Ask(e, from, func(ctx context.Context) error { return qs.style.Send(ctx, topic, e, true) })
+	if err != nil {
+		return event.Event{}, unanswered(typ, err)
+	}
+	return answer, nil
 }
+
+// unanswered names the query that has no answer.
+func unanswered(typ string, err error) error { return fmt.Errorf("query: %s: %w", typ, err) }

@@ -67,7 +67,7 @@ func Cache[Q, R any](b *bus.Bus, cfg CacheConfig) Middleware[Q, R] {
 		c.stats = new(CacheStats)
 	}
 	var err error
-	if c.f, err = c.c.feed(reflect.TypeFor[Q]()); err != nil {
+	if c.f, err = c.c.news(reflect.TypeFor[Q]()); err != nil {
 		c.c.style.Mistake(fmt.Errorf("query: Cache: %w", err))
 		return func(next Func[Q, R]) Func[Q, R] { return next }
 	}
@@ -78,7 +78,7 @@ func Cache[Q, R any](b *bus.Bus, cfg CacheConfig) Middleware[Q, R] {
 // cache keeps answers.
 type cache[Q, R any] struct {
 	c     *changes
-	f     *feed
+	f     *news
 	ttl   time.Duration
 	most  int
 	stats *CacheStats

@@ -12,7 +12,7 @@ import (
 
 // A hit allocates the query's encoding, and nothing else.
 func TestCacheAllocs(t *testing.T) {
-	s := newShop()
+	s := newDesk()
 	b := s.open(t, nil)
 	f := query.Chain(s.answer, query.Cache[priceOf, price](b, query.CacheConfig{}))
 	ctx, q := t.Context(), priceOf{"tea"}

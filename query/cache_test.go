@@ -20,8 +20,8 @@ import (
 	"github.com/leat-go/leat/query"
 )
 
-// cached returns the shop's answers behind a cache whose subscription is open.
-func cached(t *testing.T, b *bus.Bus, s *shop, cfg query.CacheConfig) query.Func[priceOf, price] {
+// cached returns the desk's answers behind a cache whose subscription is open.
+func cached(t *testing.T, b *bus.Bus, s *desk, cfg query.CacheConfig) query.Func[priceOf, price] {
 	t.Helper()
 	f := query.Chain(s.answer, query.Cache[priceOf, price](b, cfg))
 	_, err := f(t.Context(), priceOf{"warm up"})
@@ -55,7 +55,7 @@ func cents(t *testing.T, f query.Func[priceOf, price], item string) int {
 // An answer is kept for the TTL, or until it changes, told here or in another process.
 func TestCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		ch := memory.New(memory.Encode())
 		a, b := s.open(t, ch), s.open(t, ch)
 		var stats query.CacheStats
@@ -89,7 +89,7 @@ func TestCache(t *testing.T) {
 // An event invalidates what ChangedBy names.
 func TestCacheChangedBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		ch := memory.New(memory.Encode())
 		b := s.open(t, ch, func(b *bus.Bus) {
 			query.ChangedBy(b, func(e priceSet) []priceOf { return []priceOf{{e.Item}} })
@@ -106,7 +106,7 @@ func TestCacheChangedBy(t *testing.T) {
 // The TTL counts from when it was asked: no answer is older.
 func TestCacheTTLFromAsking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		b := s.open(t, memory.New(memory.Encode()))
 		f := cached(t, b, s, query.CacheConfig{TTL: 10 * time.Second})
 		release := s.hold()
@@ -122,7 +122,7 @@ func TestCacheTTLFromAsking(t *testing.T) {
 // get the answer.
 func TestCacheOneFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		b := s.open(t, memory.New(memory.Encode()))
 		f := cached(t, b, s, query.CacheConfig{})
 		release := s.hold()
@@ -158,7 +158,7 @@ func TestCacheOneFlight(t *testing.T) {
 // The first may leave while others wait.
 func TestCacheFirstLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		b := s.open(t, memory.New(memory.Encode()))
 		f := cached(t, b, s, query.CacheConfig{})
 		release := s.hold()
@@ -184,7 +184,7 @@ func TestCacheFirstLeaves(t *testing.T) {
 // Who comes when all have left doesn't wait for what is cancelled, however long that takes.
 func TestCacheAllLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		b := s.open(t, memory.New(memory.Encode()))
 		cached(t, b, s, query.CacheConfig{}) // the subscription is open
 		n := 0
@@ -214,7 +214,7 @@ func TestCacheChangeMeanwhile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newShop()
+				s := newDesk()
 				b := s.open(t, memory.New(memory.Encode()))
 				f := cached(t, b, s, query.CacheConfig{})
 				release := s.hold()
@@ -240,7 +240,7 @@ func TestCacheChangeMeanwhile(t *testing.T) {
 // Errors and panics are for all who wait, and aren't kept.
 func TestCacheErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		b := s.open(t, memory.New(memory.Encode()))
 		cached(t, b, s, query.CacheConfig{}) // the subscription is open
 		n := 0
@@ -280,7 +280,7 @@ func TestCacheErrors(t *testing.T) {
 // The one that wasn't used for longest makes room.
 func TestCacheBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		b := s.open(t, memory.New(memory.Encode()))
 		var stats query.CacheStats
 		f := cached(t, b, s, query.CacheConfig{Max: 3, Stats: &stats})
@@ -300,7 +300,7 @@ func TestCacheBound(t *testing.T) {
 // Tenants don't see each other's answers, whatever the bytes are.
 func TestCacheTenants(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		b := s.open(t, memory.New(memory.Encode()))
 		f := cached(t, b, s, query.CacheConfig{})
 		for i, tenant := range []string{"", "a", "b", `{"Item":"tea"}`} {
@@ -319,7 +319,7 @@ func TestCacheTenants(t *testing.T) {
 // While changes aren't heard, nothing is kept, and what was kept isn't used.
 func TestCacheWithoutSubscription(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		ch := newFlaky()
 		ch.refuse()
 		b := s.open(t, ch)
@@ -358,7 +358,7 @@ func TestCacheWithoutSubscription(t *testing.T) {
 // A Bus that doesn't run keeps nothing, and one without a channel does.
 func TestCacheBuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		b := bus.New(bus.Config{Channel: memory.New()})
 		f := query.Chain(s.answer, query.Cache[priceOf, price](b, query.CacheConfig{}))
 		bus.Subscribe(b, "g", func(context.Context, priceSet) error { return nil })
@@ -376,7 +376,7 @@ func TestCacheBuses(t *testing.T) {
 		cents(t, f, "tea")
 		require.Equal(t, 6, s.asks("tea"))
 
-		s = newShop()
+		s = newDesk()
 		b = s.open(t, nil)
 		f = query.Chain(s.answer, query.Cache[priceOf, price](b, query.CacheConfig{}))
 		before := runtime.NumGoroutine()
@@ -402,7 +402,7 @@ func TestCacheBuses(t *testing.T) {
 // Many who read and change at once: an answer is never older than a change that was known
 // before somebody asked.
 func TestCacheNeverOld(t *testing.T) {
-	s := newShop()
+	s := newDesk()
 	b := s.open(t, nil)
 	f := query.Chain(s.answer, query.Cache[priceOf, price](b, query.CacheConfig{Max: 5}))
 	var latest [10]atomic.Int64

@@ -25,13 +25,13 @@ func Changed(ctx context.Context, b *bus.Bus, qs ...any) error {
 	if err := c.style.Accepts(ctx); err != nil {
 		return err
 	}
-	var order []*feed
-	keys := make(map[*feed][]key)
+	var order []*news
+	keys := make(map[*news][]key)
 	for _, q := range qs {
 		if q == nil {
 			return errNilQuery
 		}
-		f, err := c.feed(reflect.TypeOf(q))
+		f, err := c.news(reflect.TypeOf(q))
 		if err != nil {
 			return err
 		}
@@ -58,7 +58,7 @@ func ChangedAll[Q any](ctx context.Context, b *bus.Bus) error {
 	if err := c.style.Accepts(ctx); err != nil {
 		return err
 	}
-	f, err := c.feed(reflect.TypeFor[Q]())
+	f, err := c.news(reflect.TypeFor[Q]())
 	if err != nil {
 		return err
 	}
@@ -82,8 +82,8 @@ func ChangedBy[E, Q any](b *bus.Bus, which func(E) []Q) {
 	}
 	typ, topic, err := c.style.Message(reflect.TypeFor[E]())
 	if err == nil {
-		var f *feed
-		if f, err = c.feed(reflect.TypeFor[Q]()); err == nil {
+		var f *news
+		if f, err = c.news(reflect.TypeFor[Q]()); err == nil {
 			f.add(topic, typ, func(e event.Event) ([]key, error) { return readEvent(c, e, which) })
 			return
 		}
@@ -145,7 +145,7 @@ type changed struct {
 }
 
 // announce tells all that queries have changed; nil: all of the type.
-func (f *feed) announce(ctx context.Context, keys []key) error {
+func (f *news) announce(ctx context.Context, keys []key) error {
 	if len(keys) > maxKeys {
 		keys = nil
 	}
@@ -174,7 +174,7 @@ func (f *feed) announce(ctx context.Context, keys []key) error {
 }
 
 // tellAfter tells this process, under a handler's context when it has succeeded.
-func (f *feed) tellAfter(ctx context.Context, keys []key) error {
+func (f *news) tellAfter(ctx context.Context, keys []key) error {
 	if event.Handling(ctx) {
 		return event.OnOutcome(ctx, nil, func(_ context.Context, o event.Outcome) {
 			if o.Kind == event.OutcomeAcked {
@@ -187,7 +187,7 @@ func (f *feed) tellAfter(ctx context.Context, keys []key) error {
 }
 
 // event is made here, and not by the Bus, since its codec may be one for other values.
-func (f *feed) event(ctx context.Context, m changed) (event.Event, error) {
+func (f *news) event(ctx context.Context, m changed) (event.Event, error) {
 	data, err := json.Marshal(m)
 	if err != nil {
 		return event.Event{}, err
@@ -201,9 +201,9 @@ func (f *feed) event(ctx context.Context, m changed) (event.Event, error) {
 	return event.Inherit(ctx, a.Event()), nil
 }
 
-// hear returns which queries an event of the feed's own topic tells of. What can't be read may
+// hear returns which queries an event of the news's own topic tells of. What can't be read may
 // be any.
-func (f *feed) hear(e event.Event) (keys []key, all bool) {
+func (f *news) hear(e event.Event) (keys []key, all bool) {
 	var m changed
 	if json.Unmarshal(e.Data(), &m) != nil || m.All == (len(m.Keys) > 0) {
 		return nil, true

@@ -54,7 +54,7 @@ func (keptOpen) Close(context.Context) error { return nil }
 // testChanges is a day of three processes: one answers, one writes, and one watches and caches.
 func testChanges(t *testing.T, open func() event.Channel, names prefixed) {
 	t.Helper()
-	s := newShop()
+	s := newDesk()
 	process := func(app string, setUp func(b *bus.Bus)) *bus.Bus {
 		b := bus.New(bus.Config{App: app, Channel: open(), Catalog: names})
 		setUp(b)

@@ -33,8 +33,8 @@ type reprice struct {
 	Cents int
 }
 
-// shop has prices, by tenant and item.
-type shop struct {
+// desk has prices, by tenant and item.
+type desk struct {
 	mu     sync.Mutex
 	prices map[string]int
 	asked  map[string]int // how often
@@ -43,22 +43,22 @@ type shop struct {
 	ended  int           // how many were cancelled while they waited
 }
 
-func newShop() *shop { return &shop{prices: make(map[string]int), asked: make(map[string]int)} }
+func newDesk() *desk { return &desk{prices: make(map[string]int), asked: make(map[string]int)} }
 
-func (s *shop) set(item string, cents int) {
+func (s *desk) set(item string, cents int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.prices[item] = cents
 }
 
-func (s *shop) fail(err error) {
+func (s *desk) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.err = err
 }
 
 // hold lets answers, which were looked up before, wait until the returned function is called.
-func (s *shop) hold() (release func()) {
+func (s *desk) hold() (release func()) {
 	gate := make(chan struct{})
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,20 +71,20 @@ func (s *shop) hold() (release func()) {
 	})
 }
 
-func (s *shop) asks(item string) int {
+func (s *desk) asks(item string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.asked[item]
 }
 
-func (s *shop) cancelled() int {
+func (s *desk) cancelled() int {
 	synctest.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ended
 }
 
-func (s *shop) answer(ctx context.Context, q priceOf) (price, error) {
+func (s *desk) answer(ctx context.Context, q priceOf) (price, error) {
 	o, _ := event.OriginFrom(ctx)
 	s.mu.Lock()
 	s.asked[q.Item]++
@@ -103,10 +103,10 @@ func (s *shop) answer(ctx context.Context, q priceOf) (price, error) {
 	return p, err
 }
 
-// open returns a Bus that runs and answers from the shop. setUp is called before Start.
-func (s *shop) open(t *testing.T, ch event.Channel, setUp ...func(b *bus.Bus)) *bus.Bus {
+// open returns a Bus that runs and answers from the desk. setUp is called before Start.
+func (s *desk) open(t *testing.T, ch event.Channel, setUp ...func(b *bus.Bus)) *bus.Bus {
 	t.Helper()
-	b := bus.New(bus.Config{App: "shop", Channel: ch, KeepChannel: true})
+	b := bus.New(bus.Config{App: "desk", Channel: ch, KeepChannel: true})
 	query.Handle(b, s.answer)
 	for _, f := range setUp {
 		f(b)
@@ -168,7 +168,7 @@ func watching(ctx context.Context, b *bus.Bus, item string, opts ...query.WatchO
 func TestChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ch := memory.New(memory.Encode())
-		here, there := newShop(), newShop()
+		here, there := newDesk(), newDesk()
 		a, b := here.open(t, ch), there.open(t, ch)
 		sa, sb := watching(t.Context(), a, "tea"), watching(t.Context(), b, "tea")
 		require.Equal(t, []string{"0"}, sa.take())
@@ -194,7 +194,7 @@ func TestChanged(t *testing.T) {
 func TestChangedInside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ch := memory.New(memory.Encode())
-		s := newShop()
+		s := newDesk()
 		tries := 0
 		a := s.open(t, ch, func(b *bus.Bus) {
 			bus.Subscribe(b, "prices", func(ctx context.Context, r reprice) error {
@@ -226,7 +226,7 @@ func TestChangedInside(t *testing.T) {
 func TestChangedBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ch := memory.New(memory.Encode())
-		s := newShop()
+		s := newDesk()
 		b := s.open(t, ch, func(b *bus.Bus) {
 			query.ChangedBy(b, func(e priceSet) []priceOf {
 				if e.Item == "" {
@@ -284,7 +284,7 @@ func TestChangedAll(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ch := memory.New(memory.Encode())
-				s := newShop()
+				s := newDesk()
 				a, b := s.open(t, ch), s.open(t, ch)
 				acme := event.WithOrigin(t.Context(), event.Origin{Tenant: "acme"})
 				sb := watching(acme, b, "tea")
@@ -308,7 +308,7 @@ func TestChangedOnTheWire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ch := memory.New(memory.Encode())
 		var got []event.Event
-		s := newShop()
+		s := newDesk()
 		b := s.open(t, ch, func(b *bus.Bus) {
 			bus.SubscribeRaw(b, "spy", nil, func(_ context.Context, e event.Event) error {
 				got = append(got, e)
@@ -324,7 +324,7 @@ func TestChangedOnTheWire(t *testing.T) {
 		require.Len(t, got, 1, "one event for all of a type")
 		e := got[0]
 		require.Equal(t, "query-changed", e.Type())
-		require.Equal(t, "/shop", e.Source())
+		require.Equal(t, "/desk", e.Source())
 		require.Equal(t, "acme", e.Extension(event.ExtTenant))
 		require.Equal(t, "c", e.CorrelationID())
 		var data struct {
@@ -353,7 +353,7 @@ func TestChangedOnTheWire(t *testing.T) {
 // Without a channel changes are known in the process.
 func TestChangedWithoutChannel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		b := s.open(t, nil)
 		sb := watching(t.Context(), b, "tea")
 		s.set("tea", 1)
@@ -392,8 +392,8 @@ func TestChangedErrors(t *testing.T) {
 	require.NoError(t, b.Shutdown(t.Context()))
 }
 
-// flaky is a channel whose subscriptions to changes can be cut and refused.
-type flaky struct {
+// unsteady is a channel whose subscriptions to changes can be cut and refused.
+type unsteady struct {
 	*memory.Channel
 
 	mu      sync.Mutex
@@ -403,13 +403,13 @@ type flaky struct {
 	subs    map[*cuttable]event.Subscription
 }
 
-func newFlaky() *flaky {
-	return &flaky{Channel: memory.New(memory.Encode()), subs: make(map[*cuttable]event.Subscription)}
+func newFlaky() *unsteady {
+	return &unsteady{Channel: memory.New(memory.Encode()), subs: make(map[*cuttable]event.Subscription)}
 }
 
 var errCut = errors.New("cut")
 
-func (f *flaky) Consumer(ctx context.Context, s event.Subscription) (event.Consumer, error) {
+func (f *unsteady) Consumer(ctx context.Context, s event.Subscription) (event.Consumer, error) {
 	if !strings.Contains(s.Group, ".changed-") {
 		return f.Channel.Consumer(ctx, s)
 	}
@@ -432,7 +432,7 @@ func (f *flaky) Consumer(ctx context.Context, s event.Subscription) (event.Consu
 }
 
 // refuse cuts all subscriptions, and lets none be opened until accept.
-func (f *flaky) refuse() {
+func (f *unsteady) refuse() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.refused = true
@@ -441,14 +441,14 @@ func (f *flaky) refuse() {
 	}
 }
 
-func (f *flaky) accept() {
+func (f *unsteady) accept() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.refused = false
 }
 
 // report lets the engine report an error.
-func (f *flaky) report() {
+func (f *unsteady) report() {
 	f.mu.Lock()
 	subs := maps.Clone(f.subs)
 	f.mu.Unlock()
@@ -457,7 +457,7 @@ func (f *flaky) report() {
 	}
 }
 
-func (f *flaky) open() int {
+func (f *unsteady) open() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.subs)
@@ -466,7 +466,7 @@ func (f *flaky) open() int {
 type cuttable struct {
 	event.Consumer
 
-	f    *flaky
+	f    *unsteady
 	life context.Context
 	cut  context.CancelFunc
 }
@@ -495,7 +495,7 @@ func (c *cuttable) Close(ctx context.Context) error {
 func TestSubscriptionEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ch := newFlaky()
-		s := newShop()
+		s := newDesk()
 		a, b := s.open(t, ch), s.open(t, ch)
 		sb := watching(t.Context(), b, "tea")
 		require.Equal(t, []string{"0"}, sb.take())
@@ -528,7 +528,7 @@ func TestSubscriptionRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ch := newFlaky()
 		ch.refuse()
-		s := newShop()
+		s := newDesk()
 		b := s.open(t, ch)
 		sb := watching(t.Context(), b, "tea")
 		require.Equal(t, []string{"0"}, sb.take())
@@ -544,7 +544,7 @@ func TestSubscriptionRefused(t *testing.T) {
 func TestSubscriptionTroubled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ch := newFlaky()
-		s := newShop()
+		s := newDesk()
 		b := s.open(t, ch)
 		sb := watching(t.Context(), b, "tea")
 		s.set("tea", 1)
@@ -572,7 +572,7 @@ func TestSubscriptionTroubled(t *testing.T) {
 func TestSubscriptionSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ch := newFlaky()
-		s := newShop()
+		s := newDesk()
 		ch.slow = 3 * time.Second
 		sb := watching(t.Context(), s.open(t, ch), "tea")
 		require.Empty(t, sb.take())
@@ -580,7 +580,7 @@ func TestSubscriptionSlow(t *testing.T) {
 		require.Equal(t, []string{"0"}, sb.take())
 		require.Equal(t, 1, s.asks("tea"))
 
-		s = newShop()
+		s = newDesk()
 		ch.slow = 10 * time.Second
 		sb = watching(t.Context(), s.open(t, ch), "tea")
 		time.Sleep(5 * time.Second) // virtual
@@ -589,7 +589,7 @@ func TestSubscriptionSlow(t *testing.T) {
 		time.Sleep(5 * time.Second) // virtual
 		require.Equal(t, []string{"1"}, sb.take())
 
-		s = newShop()
+		s = newDesk()
 		ch.slow = time.Hour
 		b := bus.New(bus.Config{Channel: ch, KeepChannel: true})
 		query.Handle(b, s.answer)

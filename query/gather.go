@@ -19,14 +19,15 @@ type Reply[R any] struct {
 	Value R      // its answer, where it isn't an error
 }
 
-// AskAll asks a query of everybody who handles its type, over the channel, and returns the answers as
-// they come, one of each application. An answer that is an error comes with the App
-// that gave it, and others may follow. Who has enough, by number or by what they say, leaves
-// the loop; what comes later is dropped.
+// AskAll asks a query of everybody who handles its type, over the channel, and returns the
+// answers as they come, one of each application. An answer that is an error comes with the
+// App that gave it, and others may follow. Who has enough, by their number or by what they
+// say, leaves the loop; what comes later is dropped.
 //
-// The loop ends by itself with ctx's deadline, or after 30 seconds if ctx has none; and when all have answered that
-// were there at the beginning, where the channel knows them ([event.Census]). If nobody has answered by then, the one
-// error is [ErrNoAnswer], or [ErrNoHandler] if nobody was there. Any other error of asking comes without an App,
+// The loop ends by itself with ctx's deadline, or after 30 seconds if ctx has none; where the
+// channel knows its groups ([event.Census]), when all have answered. Those who are gone, but
+// have been there before, are waited for some seconds. If nobody has answered by then the one
+// error is [ErrNoAnswer], or [ErrNoHandler]. Any other error of asking comes without an App,
 // and is the last.
 func AskAll[R, Q any](ctx context.Context, b *bus.Bus, q Q, opts ...bus.PublishOption) iter.Seq2[Reply[R], error] {
 	return func(yield func(Reply[R], error) bool) {
@@ -53,21 +54,22 @@ func (qs *queries) gather(ctx context.Context, q any, opts []bus.PublishOption, 
 	}
 	call, err := qs.requests.Open(ctx)
 	if err != nil {
-		return err
+		return unanswered(typ, err)
 	}
 	defer call.End()
 	from := request.Repliers{Type: typ, Topic: topic}
-	if from.Known, err = qs.requests.CountRepliers(call.Context(), from); err != nil {
-		return fmt.Errorf("query: %s: %w", typ, err)
+	known, err := qs.requests.CountRepliers(call.Context(), from)
+	if err != nil {
+		return unanswered(typ, err)
 	}
 	topic, e, err := qs.style.Prepare(ctx, q, opts, call.Attributes())
 	if err != nil {
 		return err
 	}
 	send := func(ctx context.Context) error { return qs.style.Send(ctx, topic, e, true) }
-	for answer, err := range call.Gather(e, from, send) {
+	for answer, err := range call.Gather(e, from, known, send) {
 		if err != nil {
-			return err
+			return unanswered(typ, err)
 		}
 		if !use(answer) {
 			return nil

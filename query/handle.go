@@ -77,7 +77,7 @@ type local[Q, R any] struct {
 
 // What is around a handler.
 const (
-	unknown int32 = iota // until it is looked at
+	unseen int32 = iota // until it is looked at
 	nothing
 	something
 )

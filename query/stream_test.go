@@ -24,10 +24,10 @@ import (
 	"github.com/leat-go/leat/query"
 )
 
-// place is where a test streams from: a server, with a Bus and a shop.
-type place struct {
+// spot is where a test streams from: a server, with a Bus and a desk.
+type spot struct {
 	t    *testing.T
-	s    *shop
+	s    *desk
 	b    *bus.Bus
 	url  string
 	mu   sync.Mutex
@@ -48,9 +48,9 @@ func itemOf(r *http.Request) (priceOf, error) {
 	}
 }
 
-func newPlace(t *testing.T, cfg query.StreamConfig) *place {
+func newPlace(t *testing.T, cfg query.StreamConfig) *spot {
 	t.Helper()
-	p := &place{t: t, s: newShop()}
+	p := &spot{t: t, s: newDesk()}
 	p.b = p.s.open(t, memory.New(memory.Encode()))
 	cfg.OnError = func(_ *http.Request, err error) {
 		p.mu.Lock()
@@ -70,14 +70,14 @@ func newPlace(t *testing.T, cfg query.StreamConfig) *place {
 	return p
 }
 
-func (p *place) errors() []error {
+func (p *spot) errors() []error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.told
 }
 
 // change sets a price and tells.
-func (p *place) change(item string, cents int) {
+func (p *spot) change(item string, cents int) {
 	p.t.Helper()
 	p.s.set(item, cents)
 	require.NoError(p.t, query.Changed(p.t.Context(), p.b, priceOf{item}))
@@ -90,7 +90,7 @@ type listener struct {
 	lines *bufio.Scanner
 }
 
-func (p *place) do(method, path string, header ...string) *listener {
+func (p *spot) do(method, path string, header ...string) *listener {
 	p.t.Helper()
 	r, err := http.NewRequestWithContext(p.t.Context(), method, p.url+path, http.NoBody)
 	require.NoError(p.t, err)
@@ -278,7 +278,7 @@ type large struct{ Text string }
 
 // Who doesn't read is dropped; nothing is kept for it.
 func TestStreamSlowReader(t *testing.T) {
-	s := newShop()
+	s := newDesk()
 	b := bus.New(bus.Config{Channel: memory.New()})
 	query.Handle(b, func(ctx context.Context, q priceOf) (large, error) {
 		p, err := s.answer(ctx, q)
@@ -346,7 +346,7 @@ func (p *page) take() string {
 // the end after MaxAge.
 func TestStreamTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		b := s.open(t, memory.New(memory.Encode()))
 		h := query.Stream[price](b, itemOf, query.StreamConfig{MaxAge: 100 * time.Second, Refresh: 7 * time.Second})
 		p := newPage()
@@ -379,7 +379,7 @@ func TestStreamTime(t *testing.T) {
 
 // A writer that takes no deadline could be held for ever: that is said at once.
 func TestStreamNeedsDeadlines(t *testing.T) {
-	s := newShop()
+	s := newDesk()
 	b := s.open(t, memory.New())
 	told := 0
 	h := query.Stream[price](b, itemOf, query.StreamConfig{OnError: func(*http.Request, error) { told++ }})
@@ -404,7 +404,7 @@ func (loud) Decode(data []byte, v any) error { return json.Unmarshal(data[1:], v
 func TestStreamOtherCodec(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bus.New(bus.Config{Channel: memory.New(), Codecs: []event.Codec{loud{}}})
-		s := newShop()
+		s := newDesk()
 		query.Handle(b, s.answer)
 		query.ChangedBy(b, func(e priceSet) []priceOf { return []priceOf{{e.Item}} })
 		require.NoError(t, b.Start(t.Context()))

@@ -75,9 +75,9 @@ func Watch[R, Q any](ctx context.Context, b *bus.Bus, q Q, opts ...WatchOption) 
 	}
 }
 
-// openWait is how long a watch waits for the subscription to changes. It asks then without, and
+// listenWait is how long a watch waits for the subscription to changes. It asks then without, and
 // again when it is there.
-const openWait = 5 * time.Second
+const listenWait = 5 * time.Second
 
 // watch begins to watch. It is subscribed to changes before it asks.
 func watch[R, Q any](ctx context.Context, b *bus.Bus, q Q, how watching) (*watcher[R, Q], error) {
@@ -99,8 +99,8 @@ func watch[R, Q any](ctx context.Context, b *bus.Bus, q Q, how watching) (*watch
 }
 
 // await waits until the subscription is open, or can't be for now.
-func (f *feed) await(ctx context.Context) error {
-	late := time.NewTimer(openWait)
+func (f *news) await(ctx context.Context) error {
+	late := time.NewTimer(listenWait)
 	defer late.Stop()
 	select {
 	case <-f.ready:
@@ -112,7 +112,7 @@ func (f *feed) await(ctx context.Context) error {
 }
 
 // over returns why nobody watches any more, or nil.
-func (f *feed) over(ctx context.Context) error {
+func (f *news) over(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

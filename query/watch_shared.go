@@ -14,7 +14,7 @@ import (
 // watches are those of a Bus for queries of one type and answers of one.
 type watches[R, Q any] struct {
 	c *changes
-	f *feed
+	f *news
 
 	mu   sync.Mutex // never held across a call
 	keys map[key]*shared[R, Q]
@@ -29,7 +29,7 @@ func watchesOf[R, Q any](b *bus.Bus) (*watches[R, Q], error) {
 		return ws, nil
 	}
 	c := changesOf(b)
-	f, err := c.feed(reflect.TypeFor[Q]())
+	f, err := c.news(reflect.TypeFor[Q]())
 	if err != nil {
 		return nil, err
 	}

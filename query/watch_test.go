@@ -23,7 +23,7 @@ import (
 func TestWatchTenThousand(t *testing.T) {
 	const watchers = 10_000
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		b := s.open(t, memory.New(memory.Encode()))
 		ctx, cancel := context.WithCancel(t.Context())
 		watching(ctx, b, "tea") // the subscription is open
@@ -62,7 +62,7 @@ func TestWatchTenThousand(t *testing.T) {
 // Who is slow gets the newest answer and none in between.
 func TestWatchSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		b := s.open(t, memory.New(memory.Encode()))
 		var got []int
 		for p, err := range query.Watch[price](t.Context(), b, priceOf{"tea"}) {
@@ -85,7 +85,7 @@ func TestWatchSlow(t *testing.T) {
 // what was made before.
 func TestWatchChangeMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		b := s.open(t, memory.New(memory.Encode()))
 		release := s.hold()
 		first := watching(t.Context(), b, "tea")
@@ -108,10 +108,10 @@ func TestWatchChangeMeanwhile(t *testing.T) {
 func TestWatchSubscribesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ch := newFlaky()
-		s := newShop()
+		s := newDesk()
 		a := s.open(t, ch)
 		opened := 0
-		b := bus.New(bus.Config{App: "shop", Channel: ch, KeepChannel: true})
+		b := bus.New(bus.Config{App: "desk", Channel: ch, KeepChannel: true})
 		query.Handle(b, func(ctx context.Context, q priceOf) (price, error) {
 			if opened == 0 {
 				opened = ch.open()
@@ -134,7 +134,7 @@ func TestWatchSubscribesFirst(t *testing.T) {
 // changes. The answer after it is seen too.
 func TestWatchErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		b := s.open(t, memory.New(memory.Encode()))
 		s.fail(errors.New("away"))
 		sb := watching(t.Context(), b, "tea")
@@ -194,7 +194,7 @@ func TestWatchPanics(t *testing.T) {
 // What isn't told is asked for as often as somebody wants, once for all.
 func TestWatchRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		b := s.open(t, memory.New(memory.Encode()))
 		never := watching(t.Context(), b, "tea")
 		minutely := watching(t.Context(), b, "tea", query.Refresh(time.Minute), nil)
@@ -217,7 +217,7 @@ func TestWatchRefresh(t *testing.T) {
 // doesn't run, or with what is no query.
 func TestWatchEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		ch := memory.New(memory.Encode())
 		a := s.open(t, ch)
 		b := bus.New(bus.Config{Channel: ch, KeepChannel: true})
@@ -249,7 +249,7 @@ func TestWatchEnds(t *testing.T) {
 // takes too long.
 func TestWatchCancels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		b := s.open(t, memory.New(memory.Encode()))
 		release := s.hold()
 		defer release()
@@ -269,7 +269,7 @@ func TestWatchCancels(t *testing.T) {
 // A Shutdown ends what is being asked.
 func TestWatchShutdownMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		ch := memory.New(memory.Encode())
 		b := bus.New(bus.Config{Channel: ch})
 		query.Handle(b, s.answer)
@@ -284,7 +284,7 @@ func TestWatchShutdownMeanwhile(t *testing.T) {
 // Answers of the same query with other values of the context are those of the tenant.
 func TestWatchTenants(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
+		s := newDesk()
 		b := s.open(t, memory.New(memory.Encode()))
 		var all []*seen
 		for i := range 3 {

@@ -75,7 +75,7 @@ func harnessOf(newChannel func(kafka.Config) *kafka.Channel, cfg func(t testing.
 				RedeliveryHorizon: 7 * 24 * time.Hour, Lease: session, Parks: true, Positions: true,
 			},
 			Capabilities: channeltest.Provisioner | channeltest.DeadLetters | channeltest.GroupProducer | channeltest.PositionProducer |
-				channeltest.Census | channeltest.Seeker | channeltest.LagReporter | channeltest.Quiescer,
+				channeltest.Census | channeltest.Seeker | channeltest.LagReporter | channeltest.Quiescer | channeltest.Ends,
 		},
 		Members:        4,
 		Ephemeral:      true,

@@ -38,6 +38,7 @@ const (
 	headerFirst     = headerPrefix + "first_failed_at"
 	headerStack     = headerPrefix + "stack"
 	headerOrigin    = headerPrefix + "origin" // where the event stands in its topic
+	headerGap       = headerPrefix + "gap"    // offsets right before that of which nothing comes
 	headerRaw       = headerPrefix + "raw"    // the value is no event
 	headerMark      = headerPrefix + "mark"   // redriven or replayed
 	headerRepaired  = headerPrefix + "repaired"
@@ -102,6 +103,7 @@ func (l *lane) newLetter(s *slot, kind string, c event.Cause) *kgo.Record {
 	}
 	h.add(headerStack, c.Stack)
 	h.origin(s.origin)
+	h.number(headerGap, s.gap)
 	if s.err != nil {
 		h.add(headerRaw, "true")
 	}

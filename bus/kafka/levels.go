@@ -195,6 +195,7 @@ func (v *level) onward(r *kgo.Record) *kgo.Record {
 	mark, origin := markOf(r)
 	h.mark(mark)
 	h.origin(origin)
+	h.add(headerGap, header(r, headerGap))
 	h.add(headerAccepted, header(r, headerAccepted))
 	out := &kgo.Record{Topic: v.t.again.topic, Key: r.Key, Value: r.Value, Headers: h}
 	to(out, int32(headerNumber(r, headerPartition)))
@@ -208,6 +209,7 @@ func (l *lane) postpone(n uint64, k int) move {
 	h := own(s.rec)
 	h.mark(s.mark)
 	h.origin(s.origin)
+	h.number(headerGap, s.gap)
 	h.number(headerPartition, int64(l.partition))
 	h.number(headerAccepted, acceptedAt(s.rec).UnixMilli())
 	r := &kgo.Record{Topic: delayTopic(l.t.topic, l.t.c.sub.Group), Key: s.rec.Key, Value: s.rec.Value, Headers: h}

@@ -30,6 +30,10 @@ func (p *progress) fail(offset int64, n int32) {
 // unknown one is no error, the records are delivered once more.
 const progressPrefix = "leat1:"
 
+// unbegunMetadata is that of the offset at which a group starts: as long as it stands there,
+// the group has handled nothing of the partition, nor moved anything away.
+const unbegunMetadata = "leat:unbegun"
+
 // maxMetadata is offset.metadata.max.bytes of a broker that nobody configured.
 const maxMetadata = 4096
 

@@ -57,6 +57,7 @@ func (ch *Channel) EnsureGroup(ctx context.Context, group string, from event.Sta
 	var missing kadm.Offsets
 	starts.Each(func(o kadm.Offset) {
 		if at, known := commits.Lookup(o.Topic, o.Partition); !known || at.At < 0 {
+			o.Metadata = unbegunMetadata
 			missing.Add(o)
 		}
 	})

@@ -148,7 +148,11 @@ func (s *session) take(f *fetched) {
 		return
 	}
 	if l.next < 0 { // the first of this tenure
-		l.begin(s.beginningOf(f.t.partition, rs[0].Offset))
+		b := s.beginningOf(f.t.partition, rs[0].Offset)
+		l.begin(b.at, b.p)
+		if b.unbegun {
+			l.passed = 0
+		}
 	}
 	if from, to := l.next, f.logStart; from < to {
 		errs = append(errs, fmt.Errorf("kafka: group %q, topic %q, partition %d: "+
@@ -184,8 +188,18 @@ func (s *session) decode(rs []*kgo.Record) []slot {
 
 // enter opens a slot for a record, unless it is settled already.
 func (l *lane) enter(r *kgo.Record, s slot, moves []move) []move {
-	if !l.saw(r.Offset) || r.Attrs.IsControl() {
+	if !l.saw(r.Offset) {
+		if !l.redrive { // no gap: it may have been moved away, and come again
+			l.passed = max(l.passed, r.Offset+1)
+		}
 		return moves
+	}
+	if r.Attrs.IsControl() {
+		return moves
+	}
+	if !l.redrive {
+		s.gap = r.Offset - l.passed
+		l.passed = r.Offset + 1
 	}
 	at := s.event.NotBefore()
 	wait := time.Duration(0)

@@ -141,6 +141,7 @@ func newCopy(r *kgo.Record, topic string, partition int32) *kgo.Record {
 	h := own(r)
 	h.mark(event.MarkRedriven)
 	h.add(headerOrigin, header(r, headerOrigin))
+	h.add(headerGap, header(r, headerGap))
 	out := &kgo.Record{Offset: r.Offset, Topic: topic, Key: r.Key, Value: r.Value, Headers: h}
 	to(out, partition)
 	return out
@@ -150,7 +151,7 @@ func newCopy(r *kgo.Record, topic string, partition int32) *kgo.Record {
 func encodeOver(r *kgo.Record, e event.Event) error {
 	var leats headers
 	for _, h := range r.Headers {
-		if h.Key == headerMark || h.Key == headerOrigin {
+		if h.Key == headerMark || h.Key == headerOrigin || h.Key == headerGap {
 			leats = append(leats, h)
 		}
 	}

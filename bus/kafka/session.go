@@ -53,8 +53,9 @@ type session struct {
 
 // beginning is where a partition goes on, as the group's commits say.
 type beginning struct {
-	at int64 // -1: nowhere
-	p  progress
+	at      int64 // -1: nowhere
+	p       progress
+	unbegun bool // and nothing before was ever the group's
 }
 
 // open makes a session. It joins the group in the background.
@@ -209,8 +210,9 @@ func (s *session) offsetsFetched(_ context.Context, _ *kgo.Client, res *kmsg.Off
 	for _, g := range res.Groups {
 		for _, topic := range g.Topics {
 			for _, p := range topic.Partitions {
-				b := beginning{at: p.Offset}
+				b := beginning{at: p.Offset, unbegun: p.Offset < 0}
 				if p.Metadata != nil && p.Offset >= 0 {
+					b.unbegun = *p.Metadata == unbegunMetadata
 					b.p = decodeProgress(p.Offset, *p.Metadata)
 				}
 				s.beginnings[partition{topic.Topic, p.Partition}] = b
@@ -221,14 +223,14 @@ func (s *session) offsetsFetched(_ context.Context, _ *kgo.Client, res *kmsg.Off
 }
 
 // beginningOf returns where a partition begins whose first record is at an offset.
-func (s *session) beginningOf(p partition, first int64) (int64, progress) {
+func (s *session) beginningOf(p partition, first int64) beginning {
 	s.begun.Lock()
 	defer s.begun.Unlock()
 	b, known := s.beginnings[p]
 	if !known || b.at < 0 || b.at > first { // nothing was committed, or the log was cut
-		return first, progress{}
+		return beginning{at: first, unbegun: known && b.unbegun}
 	}
-	return b.at, b.p
+	return b
 }
 
 // leave writes what is settled, leaves the group and ends the session.

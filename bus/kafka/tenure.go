@@ -130,7 +130,7 @@ func (l *lane) hand(buf []event.Delivery) (filled int) {
 func (l *lane) delivery(n uint64) event.Delivery {
 	s := l.at(n)
 	d := event.Delivery{
-		Event: s.event, Topic: l.t.topic, Position: s.origin, Attempt: 1, Failures: int(s.failures),
+		Event: s.event, Topic: l.t.topic, Position: s.origin, Gap: s.gap, Attempt: 1, Failures: int(s.failures),
 		Redriven: s.mark == event.MarkRedriven, Replayed: s.mark == event.MarkReplayed,
 		EnqueuedAt: s.rec.Timestamp, Token: l.token(n),
 	}
@@ -157,6 +157,7 @@ func read(r *kgo.Record, redrive bool) slot {
 	s.event, s.err = decode(r)
 	if redrive {
 		s.mark, s.origin = markOf(r)
+		s.gap = headerNumber(r, headerGap)
 	}
 	return s
 }

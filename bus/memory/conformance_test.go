@@ -33,7 +33,7 @@ func harness(opts ...memory.Option) channeltest.Harness {
 			},
 			Capabilities: channeltest.Provisioner | channeltest.DeadLetters | channeltest.GroupProducer |
 				channeltest.PositionProducer | channeltest.Census | channeltest.Seeker |
-				channeltest.LagReporter | channeltest.Quiescer | channeltest.Scheduler,
+				channeltest.LagReporter | channeltest.Quiescer | channeltest.Scheduler | channeltest.Ends,
 		},
 		Exact:     true,
 		Ephemeral: true,

@@ -24,6 +24,7 @@ type deadLetter struct {
 	at     int64 // when the event was accepted
 	failed int64
 	offset int64
+	gap    int64 // of the slot: what goes behind a parked key was not delivered yet
 	cause  event.Cause
 	parked bool // its key is, as long as it is there
 }
@@ -50,7 +51,7 @@ func (d *deadStore) remove(i int) {
 // add records the event of a slot. The pointer is stale with the next change.
 func (d *deadStore) add(s *slot, now int64, cause event.Cause) *deadLetter {
 	d.last++
-	d.letters = append(d.letters, deadLetter{number: d.last, e: s.e, at: s.at, failed: now, offset: s.offset, cause: cause})
+	d.letters = append(d.letters, deadLetter{number: d.last, e: s.e, at: s.at, failed: now, offset: s.offset, gap: s.gap, cause: cause})
 	return &d.letters[len(d.letters)-1]
 }
 
@@ -236,7 +237,7 @@ func (q *queue) redrive(l *deadLetter) {
 	q.settled.Add(-1)
 	si := g.slots.add()
 	s := &g.slots.all[si]
-	s.e, s.at, s.offset, s.queue, s.mark = l.e, l.at, l.offset, q.index, event.MarkRedriven
+	s.e, s.at, s.offset, s.gap, s.queue, s.mark = l.e, l.at, l.offset, l.gap, q.index, event.MarkRedriven
 	if nb := l.e.NotBefore(); !nb.IsZero() {
 		if after := until(nb); after > 0 {
 			g.delay(si, stateDelayed, after)

@@ -16,7 +16,8 @@ type queue struct {
 	index int32 // in g.queues
 	since int64 // events accepted before are not for the group
 
-	in inbox
+	in     inbox
+	passed int64 // offset of the last event that left the inbox: up to the next one is a gap, with what was settled before
 
 	_       apart
 	settled atomic.Int64

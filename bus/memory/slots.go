@@ -25,6 +25,7 @@ type slot struct {
 	lease    *lease // from the first Begin of this delivery
 	at       int64  // when it was accepted
 	offset   int64
+	gap      int64  // offsets right before that are not for the group
 	gen      uint64 // of the delivery; 0 when not in hand
 	due      int64  // of stateDelayed and stateRetry
 	owner    int32  // member that has it in hand

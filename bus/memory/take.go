@@ -111,6 +111,7 @@ func (g *group) unload(q *queue) (si int32, due bool) {
 	si = g.slots.add()
 	s := &g.slots.all[si]
 	s.e, s.at, s.offset, s.mark, s.queue = en.e, en.at, en.offset(), en.why(), q.index
+	s.gap, q.passed = s.offset-q.passed-1, s.offset
 	s.state = stateReady
 	if nb := en.e.NotBefore(); !nb.IsZero() {
 		if after := until(nb); after > 0 {
@@ -162,6 +163,7 @@ func (g *group) deliver(m *consumer, si int32, d *event.Delivery) {
 	d.Event = s.e
 	d.Topic = g.queues[s.queue].t.name
 	d.Position = event.Position{Offset: s.offset}
+	d.Gap = s.gap
 	d.Attempt = int(s.attempts)
 	d.Failures = int(s.failures)
 	d.Redriven = s.mark == event.MarkRedriven

@@ -23,6 +23,7 @@ type topic struct {
 	closed bool
 	queues []*queue // one for each group; the slice is never changed, only replaced
 	offset int64    // of the event accepted last
+	end    int64    // of the last one that was accepted for every group
 	room   int      // events that may come before the bounds are looked at again; 0 while publishers are in line
 	line   []*blockedPublisher
 	ring   ring
@@ -86,6 +87,9 @@ func (t *topic) accept(b *batch, queues []*queue) {
 	at := t.c.now()
 	first := t.offset + 1
 	t.offset += int64(len(b.events))
+	if b.only == nil {
+		t.end = t.offset
+	}
 	for _, q := range queues {
 		if at < q.since {
 			continue

@@ -3,6 +3,7 @@ package request
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"sync"
 
@@ -13,70 +14,63 @@ import (
 const maxRepliers = 10_000
 
 // Gather sends a request with send, and returns the answers of all who answer, one of each
-// application, until the call ends; or until all have answered that were there when it began,
-// where the channel knows them.
-func (c *Call) Gather(request event.Event, from Repliers, send func(context.Context) error) iter.Seq2[event.Event, error] {
+// application, until the call ends; or until all groups have answered that are known to (0: none are), and have
+// a member.
+func (c *Call) Gather(request event.Event, from Repliers, known int, send func(context.Context) error) iter.Seq2[event.Event, error] {
 	return func(yield func(event.Event, error) bool) {
-		all := &answers{seen: make(map[string]bool), news: make(chan struct{}, 1)}
+		all := &answers{known: known, seen: make(map[string]bool), news: make(chan struct{}, 1)}
 		w := &waiter{in: c.in, from: from, all: all}
 		if err := c.begin(request, w, send); err != nil {
 			yield(event.Event{}, err)
 			return
 		}
 		defer c.r.stopWaiting(w)
-		for n := 0; from.Known == 0 || n < from.Known; {
-			come, err := all.take()
+		for {
+			come, over, err := all.take()
 			for _, a := range come {
-				n++
 				if !yield(a, nil) {
 					return
 				}
 			}
-			if len(come) > 0 {
-				continue
-			}
-			if err == nil {
-				err = c.news(all, n)
-			}
-			if errors.Is(err, errEnough) {
-				return
+			if err == nil && !over && len(come) == 0 {
+				over, err = c.news(all)
 			}
 			if err != nil {
 				yield(event.Event{}, err)
+			}
+			if over || err != nil {
 				return
 			}
 		}
 	}
 }
 
-// errEnough ends a gathering that has some answers.
-var errEnough = errors.New("request: time is up")
-
-// news waits for more answers; n have come.
-func (c *Call) news(all *answers, n int) error {
+// news waits for more answers, and reports whether the time for them is over.
+func (c *Call) news(all *answers) (over bool, err error) {
 	select {
 	case <-all.news:
-		return nil
+		return false, nil
 	case <-c.within.Done():
 	}
 	cause := context.Cause(&c.within)
 	switch {
 	case !errors.Is(cause, context.DeadlineExceeded):
-		return cause
-	case n > 0:
-		return errEnough
+		return true, cause
+	case all.some():
+		return true, nil
 	}
-	return errors.Join(ErrNoAnswer, cause)
+	return true, errors.Join(ErrNoAnswer, cause)
 }
 
 // answers are those to one request, of many who answer.
 type answers struct {
 	news chan struct{} // there are some, or no more will come
 
-	mu   sync.Mutex
-	come []event.Event
-	seen map[string]bool // who has answered
-	err  error
+	mu    sync.Mutex
+	come  []event.Event
+	seen  map[string]bool // who has answered
+	known int             // how many answer; 0: that isn't known
+	err   error
 }
 
 // add keeps an answer, the first of each replier.
@@ -92,13 +86,31 @@ func (a *answers) add(answer event.Event) bool {
 	return first
 }
 
-// take returns what has come, and why no more will.
-func (a *answers) take() ([]event.Event, error) {
+// take returns what has come, whether that is all, and why no more will come.
+func (a *answers) take() (come []event.Event, over bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	come := a.come
-	a.come = nil
-	return come, a.err
+	come, a.come = a.come, nil
+	return come, a.known > 0 && len(a.seen) >= a.known, a.err
+}
+
+func (a *answers) some() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.seen) > 0
+}
+
+// expect says how many are there that answer.
+func (a *answers) expect(n int) {
+	a.mu.Lock()
+	a.known = n
+	if n == 0 && len(a.seen) > 0 {
+		a.known = len(a.seen)
+	} else if n == 0 {
+		a.err = fmt.Errorf("%w: no group for it has a member", ErrNoHandler)
+	}
+	a.mu.Unlock()
+	a.wake()
 }
 
 func (a *answers) end(err error) {

@@ -2,7 +2,6 @@ package request
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -14,19 +13,24 @@ import (
 // its type, with or without an application. The zero value is whoever answers.
 type Repliers struct {
 	Type, Topic string // of the request
-	Known       int    // how many there are; 0: that isn't known
 }
 
-// How often it is looked whether repliers are still there, and how long it is taken for
-// true that they are.
+// owns reports whether a group is one that answers.
+func (of Repliers) owns(group string) bool {
+	return group == of.Type || strings.HasSuffix(group, "."+of.Type)
+}
+
+// How often it is looked whether repliers are still there, how long it is taken for true
+// that they are, and how long a look may take.
 const (
 	guardEvery = time.Second
 	seenFor    = 10 * time.Second
 	lookWithin = 5 * time.Second
 )
 
-// CheckReplier returns [ErrNoHandler] where the channel knows that nobody is there to
-// answer. What it has seen counts for 10 seconds.
+// CheckReplier returns [ErrNoHandler] where the channel knows that no group answers. What it
+// has seen counts for 10 seconds. A group without a member may be about to get one: whoever
+// waits for it hears, in some seconds, if it doesn't.
 func (r *Requests) CheckReplier(ctx context.Context, of Repliers) error {
 	r.mu.Lock()
 	seen, ok := r.seen[of.Topic]
@@ -38,31 +42,46 @@ func (r *Requests) CheckReplier(ctx context.Context, of Repliers) error {
 	return err
 }
 
-// CountRepliers returns how many groups with members there are that answer, or
-// [ErrNoHandler] if there is none; 0 where the channel doesn't know them.
+// CountRepliers returns how many groups answer, or [ErrNoHandler] if none does; 0 where the
+// channel doesn't know them.
 func (r *Requests) CountRepliers(ctx context.Context, of Repliers) (int, error) {
 	census, ok := r.style.Channel().(event.Census)
 	if !ok {
 		return 0, nil
 	}
-	groups, err := census.Groups(ctx, of.Topic)
+	groups, live, err := count(ctx, census, of)
 	if err != nil {
-		return 0, fmt.Errorf("request: the groups of topic %q: %w", of.Topic, err)
-	}
-	n := 0
-	for _, g := range groups {
-		if g.Members > 0 && (g.Group == of.Type || strings.HasSuffix(g.Group, "."+of.Type)) {
-			n++
-		}
+		return 0, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if n == 0 {
+	if live > 0 {
+		r.seen[of.Topic] = time.Now()
+	} else {
 		delete(r.seen, of.Topic)
-		return 0, fmt.Errorf("%w: topic %q has no group for it that has a member", ErrNoHandler, of.Topic)
 	}
-	r.seen[of.Topic] = time.Now()
-	return n, nil
+	if groups == 0 {
+		return 0, fmt.Errorf("%w: topic %q has no group for it", ErrNoHandler, of.Topic)
+	}
+	return groups, nil
+}
+
+// count returns how many groups answer, and how many of them have a member.
+func count(ctx context.Context, census event.Census, of Repliers) (groups, live int, err error) {
+	all, err := census.Groups(ctx, of.Topic)
+	if err != nil {
+		return 0, 0, fmt.Errorf("request: the groups of topic %q: %w", of.Topic, err)
+	}
+	for _, g := range all {
+		if !of.owns(g.Group) {
+			continue
+		}
+		groups++
+		if g.Members > 0 {
+			live++
+		}
+	}
+	return groups, live, nil
 }
 
 // guarded lets a waiter be told when nobody is left who could answer. mu is held.
@@ -125,11 +144,11 @@ func (r *Requests) waitedFor() []Repliers {
 // lookAfter ends the waiting for repliers that are gone: at two looks, so that an answer
 // that was on its way has come.
 func (r *Requests) lookAfter(ctx context.Context, of Repliers) {
+	census, _ := r.style.Channel().(event.Census)
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
-	_, err := r.CountRepliers(ctx, of)
+	_, live, err := count(ctx, census, of)
 	cancel()
-	none := errors.Is(err, ErrNoHandler)
-	if err != nil && !none {
+	if err != nil {
 		return // who can't be seen may be there
 	}
 	r.mu.Lock()
@@ -138,10 +157,13 @@ func (r *Requests) lookAfter(ctx context.Context, of Repliers) {
 		if w.from.Topic != of.Topic || w.tick >= r.ticks-1 {
 			continue
 		}
-		if w.gone && none {
-			delete(r.waiting, id)
-			w.tell(outcome{err: fmt.Errorf("%w (who did is gone)", err)})
+		if w.all != nil && w.looked {
+			w.all.expect(live)
 		}
-		w.gone = none
+		if w.all == nil && w.gone && live == 0 {
+			delete(r.waiting, id)
+			w.tell(outcome{err: fmt.Errorf("%w: topic %q has no group for it that has a member", ErrNoHandler, of.Topic)})
+		}
+		w.looked, w.gone = true, live == 0
 	}
 }

@@ -3,6 +3,7 @@ package request_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -97,6 +98,62 @@ func TestAsk(t *testing.T) {
 		for range 100 {
 			require.NoError(t, <-answers)
 		}
+	})
+}
+
+// One inbox serves all, and answers that nobody waits for are counted.
+func TestDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := asking(t, func(r *request.Requests, ctx context.Context, e event.Event) error {
+			for range 3 {
+				if err := r.Answer(ctx, e, request.Answer{Result: event.Result{ContentType: "application/json", Data: e.Data()}}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		for n := range 10 {
+			_, err := ask(t.Context(), b, n)
+			require.NoError(t, err)
+		}
+		synctest.Wait()
+		require.EqualValues(t, 20, request.Of(b).Dropped())
+	})
+}
+
+// Who looks after those who wait is gone when nobody waits any more, and comes again with the next.
+func TestGuardGoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ch := memory.New()
+		b := bus.New(bus.Config{App: "client", Channel: ch})
+		require.NoError(t, b.Start(t.Context()))
+		guards := func() int {
+			synctest.Wait()
+			buf := make([]byte, 1<<20)
+			return strings.Count(string(buf[:runtime.Stack(buf, true)]), "(*Requests).guard(")
+		}
+		of := request.Repliers{Type: "ping", Topic: "ping"}
+		members, err := ch.Consumer(t.Context(), event.Subscription{Group: "server.ping", Topics: []string{"ping"}})
+		require.NoError(t, err)
+		for range 2 {
+			require.Zero(t, guards())
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			call, err := request.Of(b).Open(ctx)
+			require.NoError(t, err)
+			require.NoError(t, request.Of(b).CheckReplier(ctx, of))
+			e := event.New("/s", "ping", nil)
+			_, err = call.Ask(e, of, func(ctx context.Context) error {
+				require.Equal(t, 1, guards())
+				return b.Style().Send(ctx, "ping", e, true)
+			})
+			require.ErrorIs(t, err, request.ErrNoAnswer)
+			call.End()
+			cancel()
+			time.Sleep(5 * time.Second) // virtual
+		}
+		require.NoError(t, members.Close(t.Context()))
+		require.NoError(t, b.Shutdown(t.Context()))
+		require.Zero(t, guards())
 	})
 }
 

@@ -10,14 +10,16 @@ import (
 
 // waiter waits for the answers to one request.
 type waiter struct {
-	in    *inbox // that they come to
-	from  Repliers
+	in    *inbox       // that they come to
+	from  Repliers     // who can answer
 	id    string       // of the request
 	tick  int64        // of the guard, when it began to wait
-	gone  bool         // at the guard's last look nobody was there
 	first chan outcome // has room for one: who waits for no other
 	timer *time.Timer  // of first: it ends the waiting
 	all   *answers     // who waits for all
+
+	looked bool // the guard has looked
+	gone   bool // and nobody was there
 }
 
 // outcome is an answer, or why there is none.
@@ -36,7 +38,7 @@ func (r *Requests) newWaiter(in *inbox, from Repliers) *waiter {
 	if n := len(r.free); n > 0 {
 		w := r.free[n-1]
 		r.free = r.free[:n-1]
-		w.in, w.from, w.gone = in, from, false
+		w.in, w.from, w.looked, w.gone = in, from, false, false
 		return w
 	}
 	w := &waiter{in: in, from: from, first: make(chan outcome, 1)}

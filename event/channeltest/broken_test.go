@@ -45,6 +45,7 @@ type fault struct {
 	cancel       func(f *faulty, ctx context.Context, topic, id string) (bool, error)
 	groups       func(gs []event.GroupInfo) []event.GroupInfo
 	lag          func(l *event.Lag)
+	ends         func(f *faulty, ctx context.Context, topic string) ([]event.Position, error)
 	quiet        func(f *faulty, ctx context.Context, groups ...string) error
 	seek         func(f *faulty, ctx context.Context, topic, group string, to event.Start) error
 	removeGroup  func(f *faulty, ctx context.Context, group string, topics ...string) error
@@ -156,6 +157,13 @@ func (f *faulty) Lag(ctx context.Context, topic, group string) (event.Lag, error
 		f.lag(&l)
 	}
 	return l, err
+}
+
+func (f *faulty) Ends(ctx context.Context, topic string) ([]event.Position, error) {
+	if f.ends != nil {
+		return f.ends(f, ctx, topic)
+	}
+	return f.Channel.Ends(ctx, topic)
 }
 
 func (f *faulty) Quiet(ctx context.Context, groups ...string) error {

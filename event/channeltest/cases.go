@@ -41,6 +41,8 @@ func suite() []topicOfCases {
 		{"Quiet", quietCases},
 		{"GroupProducer", groupProducerCases},
 		{"Positions", positionCases},
+		{"Ends", endsCases},
+		{"Gap", gapCases},
 		{"Seeker", seekerCases},
 		{"Scheduler", schedulerCases},
 		{"Durable", durableCases},
@@ -94,6 +96,7 @@ var (
 	seeks          = has(Seeker)
 	reportsLag     = has(LagReporter)
 	knowsQuiet     = has(Quiescer)
+	knowsEnds      = has(Ends)
 )
 
 func has(c Capability) need {

@@ -24,10 +24,11 @@ const (
 	Seeker                                  // [event.Seeker]
 	LagReporter                             // [event.LagReporter]
 	Quiescer                                // [event.Quiescer]
+	Ends                                    // [event.Ends]
 )
 
 var capabilityNames = [...]string{
-	"Provisioner", "DeadLetters", "GroupProducer", "PositionProducer", "Scheduler", "Census", "Seeker", "LagReporter", "Quiescer",
+	"Provisioner", "DeadLetters", "GroupProducer", "PositionProducer", "Scheduler", "Census", "Seeker", "LagReporter", "Quiescer", "Ends",
 }
 
 // String returns the names of the capabilities.
@@ -61,6 +62,7 @@ func CapabilitiesOf(ch event.Channel, p event.Producer) Capability {
 		{implements[event.Seeker](ch), Seeker},
 		{implements[event.LagReporter](ch), LagReporter},
 		{implements[event.Quiescer](ch), Quiescer},
+		{implements[event.Ends](ch), Ends},
 	} {
 		if x.is {
 			c |= x.bit

@@ -131,6 +131,20 @@ func (b *logBroker) redriveOf(g *logGroup, d event.DeadLetter) error {
 	return b.redrive(d, nil)
 }
 
+func (b *logBroker) Ends(_ context.Context, topic string) (ends []event.Position, _ error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.topics[topic] == nil {
+		return nil, nil
+	}
+	for n, rs := range b.topics[topic] {
+		if len(rs) > 0 {
+			ends = append(ends, event.Position{Lane: int32(n), Offset: int64(len(rs))})
+		}
+	}
+	return ends, nil
+}
+
 func (b *logBroker) RedriveKey(_ context.Context, topic, group, key string) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

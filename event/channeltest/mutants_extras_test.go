@@ -9,6 +9,17 @@ import (
 	"github.com/leat-go/leat/event"
 )
 
+// endsBy lets Ends be so far off.
+func endsBy(n int64) fault {
+	return fault{ends: func(f *faulty, ctx context.Context, topic string) ([]event.Position, error) {
+		ps, err := f.Channel.Ends(ctx, topic)
+		for i := range ps {
+			ps[i].Offset += n
+		}
+		return ps, err
+	}}
+}
+
 func extras() []mutant {
 	return []mutant{
 		{name: "dead letters of all groups", byCase: []string{"DeadLetters/OfOneGroup"}, fault: fault{subscribe: func(_ *faulty, s *event.Subscription) {
@@ -111,6 +122,25 @@ func extras() []mutant {
 				l.OldestAge += hour
 			}
 		}}},
+		{name: "ends one event too early", byCase: []string{"Ends/Last", "Ends/Accepted"}, fault: endsBy(-1)},
+		{name: "ends behind the last event", byCase: []string{"Ends/Last", "Gap/OfKeys"}, fault: endsBy(1)},
+		{name: "ends of a topic that isn't there", byCase: []string{"Ends/Last", "Ends/OfNothing"}, fault: fault{ends: func(*faulty, context.Context, string) ([]event.Position, error) {
+			return []event.Position{{Offset: 1}}, nil
+		}}},
+		{name: "ends with what one group gets", byCase: []string{"Ends/OfOneGroup"}, fault: fault{produceTo: func(f *faulty, ctx context.Context, _, topic string, _ event.Mark, events ...event.Event) error {
+			p, err := f.Producer(ctx, topic)
+			if err != nil {
+				return err
+			}
+			return p.Produce(ctx, events...)
+		}}},
+		{name: "no gaps", byCase: []string{"Gap/OfKeys", "Gap/BeforeTheFirst", "Gap/OfDelayed", "Gap/OfDead", "Gap/OfParked"}, fault: onDelivery(func(d *event.Delivery) { d.Gap = 0 })},
+		{name: "gaps with an event in them", byCase: []string{"Gap/OfKeys", "Gap/OfDelayed"}, fault: onDelivery(func(d *event.Delivery) { d.Gap = d.Position.Offset - 1 })},
+		{name: "the gap is lost with a dead letter", byCase: []string{"Gap/OfDead", "Gap/OfParked"}, fault: onDelivery(func(d *event.Delivery) {
+			if d.Redriven {
+				d.Gap = 0
+			}
+		})},
 		{name: "quiet at once", byCase: []string{"Quiet/WaitsForAll", "Quiet/Delayed", "Quiet/OfGroups", "Quiet/ContextEnds", "Quiet/AfterCrash"}, fault: fault{quiet: func(*faulty, context.Context, ...string) error { return nil }}},
 		{name: "quiet for all groups only", byCase: []string{"Quiet/OfGroups"}, fault: fault{quiet: func(f *faulty, ctx context.Context, _ ...string) error { return f.Channel.Quiet(ctx) }}},
 		{name: "quiet never", byCase: []string{"Quiet/AtOnce", "Quiet/WaitsForAll"}, fault: fault{quiet: func(_ *faulty, ctx context.Context, _ ...string) error {

@@ -42,6 +42,7 @@ var leat = picture{
 	kits: map[string]string{
 		"event/channeltest":      "event",
 		"command/operationstest": "command",
+		"query/modeltest":        "query",
 		"idempotency/storetest":  "idempotency",
 		"schema/schematest":      "schema",
 		"bus/bustest":            "bus",

@@ -290,11 +290,7 @@ func (t *poolTx) Rollback(ctx context.Context) {
 
 func (t *poolTx) release() {
 	t.ended = true
-	if t.tx.inner != nil {
-		none, cancel := context.WithCancel(context.Background())
-		cancel()
-		_ = t.tx.inner.Commit(none) // sends nothing: what was begun in it is over, too
-	}
+	t.tx.end()
 	t.pooled.Release() // one that is closed, or in a transaction, isn't used again
 }
 

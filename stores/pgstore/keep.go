@@ -20,7 +20,7 @@ const (
 )
 
 // Keep keeps the partitions until ctx ends, and returns its error: it makes those of the
-// days to come, and drops those that are past. Any number of processes may run it.
+// days to come, and drops those that are past. It keeps read models small, too ([Model]). Any number of processes may run it.
 // [Store.Relay] does it too.
 func (s *Store) Keep(ctx context.Context) error {
 	every := min(keepEvery, s.partition/2)
@@ -38,10 +38,10 @@ func (s *Store) Keep(ctx context.Context) error {
 func (s *Store) keepOnce(ctx context.Context) error {
 	err := s.pool.AcquireFunc(ctx, func(pooled *pgxpool.Conn) error {
 		c := pooled.Conn()
-		return errors.Join(s.makePartitions(ctx, c), s.dropPartitions(ctx, c))
+		return errors.Join(s.makePartitions(ctx, c), s.dropPartitions(ctx, c), s.keepModels(ctx, c))
 	})
 	if err != nil {
-		return explained("partitions", err)
+		return explained("housekeeping", err)
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ type Store struct {
 	partition time.Duration // of the outbox
 	span      time.Duration // of a partition of the inbox
 	idle      time.Duration
+	lately    time.Duration // of read models
 	isolation pgx.TxIsoLevel
 	limit     string // of the time between two statements of a handler
 	onError   func(error)
@@ -73,13 +74,14 @@ const (
 	defaultWindow    = 14 * 24 * time.Hour
 	defaultPartition = 24 * time.Hour
 	defaultIdle      = 10 * time.Minute
+	defaultLately    = time.Hour
 )
 
 // New returns a store on a pool of connections, which stays the caller's. See
 // [Store.Migrate]. It panics on options that can't be: they are mistakes of the program.
 func New(pool *pgxpool.Pool, opts ...Option) *Store {
 	s := &Store{
-		pool: pool, schema: defaultSchema, window: defaultWindow, idle: defaultIdle,
+		pool: pool, schema: defaultSchema, window: defaultWindow, idle: defaultIdle, lately: defaultLately,
 		isolation: pgx.ReadCommitted, onError: func(error) {}, onRefused: func(Refused) {},
 	}
 	for _, o := range opts {
@@ -94,8 +96,8 @@ func New(pool *pgxpool.Pool, opts ...Option) *Store {
 		panic("pgstore: the pool is nil")
 	case s.schema == "" || strings.ContainsRune(s.schema, 0) || len(s.schema) > 63:
 		panic(fmt.Sprintf("pgstore: a schema named %q: 1 to 63 bytes are possible", s.schema))
-	case s.window <= 0 || s.partition < time.Millisecond || s.idle < 0:
-		panic(fmt.Sprintf("pgstore: a window of %v, partitions of %v, %v idle", s.window, s.partition, s.idle))
+	case s.window <= 0 || s.partition < time.Millisecond || s.idle < 0 || s.lately <= 0:
+		panic(fmt.Sprintf("pgstore: a window of %v, partitions of %v, %v idle, %v lately", s.window, s.partition, s.idle, s.lately))
 	}
 	s.limit = ", null"
 	if s.idle > 0 {

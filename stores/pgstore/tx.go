@@ -62,6 +62,16 @@ func (t *transaction) noted(err error) error {
 	return err
 }
 
+// end is when who had the transaction has returned.
+func (t *transaction) end() {
+	t.over.Store(true)
+	if t.inner != nil {
+		none, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = t.inner.Commit(none) // sends nothing: what was begun in it is over, too
+	}
+}
+
 // library returns the library's own transaction, for what it alone can make.
 func (t *transaction) library(ctx context.Context) (pgx.Tx, error) {
 	if err := t.usable(); err != nil {

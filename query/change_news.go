@@ -26,10 +26,10 @@ type changes struct {
 	end  context.CancelCauseFunc
 
 	mu      sync.Mutex // never held across a call
-	feeds   map[string]*feed
+	all     map[string]*news
 	hooked  bool // Shutdown closes it
 	closed  bool
-	running sync.WaitGroup // of feeds
+	running sync.WaitGroup // of all
 }
 
 type changesKey struct{}
@@ -40,23 +40,23 @@ func changesOf(b *bus.Bus) *changes {
 	if c, ok := s.Kept(changesKey{}).(*changes); ok {
 		return c
 	}
-	c := &changes{b: b, style: s, id: event.NewID(), feeds: make(map[string]*feed)}
+	c := &changes{b: b, style: s, id: event.NewID(), all: make(map[string]*news)}
 	c.life, c.end = context.WithCancelCause(context.Background())
 	return s.Keep(changesKey{}, c).(*changes)
 }
 
-// feed returns that of a type of queries.
-func (c *changes) feed(t reflect.Type) (*feed, error) {
+// news returns that of a type of queries.
+func (c *changes) news(t reflect.Type) (*news, error) {
 	typ, topic, err := c.style.Message(t)
 	if err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f := c.feeds[typ]
+	f := c.all[typ]
 	if f == nil {
-		f = &feed{c: c, typ: typ, wire: topic + ".changed", ready: make(chan struct{}), by: make(map[string]map[string][]reader)}
-		c.feeds[typ] = f
+		f = &news{c: c, typ: typ, wire: topic + ".changed", ready: make(chan struct{}), by: make(map[string]map[string][]reader)}
+		c.all[typ] = f
 	}
 	return f, nil
 }
@@ -97,19 +97,19 @@ func (c *changes) close(ctx context.Context) error {
 func (c *changes) stop() {
 	c.mu.Lock()
 	c.closed = true
-	feeds := make([]*feed, 0, len(c.feeds))
-	for _, f := range c.feeds {
-		feeds = append(feeds, f)
+	all := make([]*news, 0, len(c.all))
+	for _, f := range c.all {
+		all = append(all, f)
 	}
 	c.mu.Unlock()
 	c.end(event.ErrClosed)
-	for _, f := range feeds {
+	for _, f := range all {
 		f.down()
 	}
 }
 
-// start runs a feed, once.
-func (c *changes) start(f *feed) error {
+// start runs a news, once.
+func (c *changes) start(f *news) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -127,9 +127,9 @@ func (c *changes) start(f *feed) error {
 // reader returns which queries an event changes.
 type reader func(event.Event) ([]key, error)
 
-// feed brings the changes of the queries of a type to those who want to know. It is
+// news brings the changes of the queries of a type to those who want to know. It is
 // one subscription, opened when the first wants to know, and opened again when it ends.
-type feed struct {
+type news struct {
 	c    *changes
 	typ  string
 	wire string // the topic of changes that are told
@@ -147,7 +147,7 @@ type feed struct {
 }
 
 // add adds what events of a type on a topic change.
-func (f *feed) add(topic, typ string, r reader) {
+func (f *news) add(topic, typ string, r reader) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.by[topic] == nil {
@@ -158,14 +158,14 @@ func (f *feed) add(topic, typ string, r reader) {
 
 // observe lets f be called for each change, with the keys, or nil for all. It is called
 // concurrently, and must be quick.
-func (f *feed) observe(o func([]key)) {
+func (f *news) observe(o func([]key)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.observers = append(f.observers, o)
 }
 
 // tell tells who observes.
-func (f *feed) tell(keys []key) {
+func (f *news) tell(keys []key) {
 	f.mu.Lock()
 	observers := f.observers // which only grows
 	f.mu.Unlock()
@@ -175,7 +175,7 @@ func (f *feed) tell(keys []key) {
 }
 
 // use opens the subscription, unless it is open, and doesn't wait for it.
-func (f *feed) use(ctx context.Context) error {
+func (f *news) use(ctx context.Context) error {
 	if err := f.c.style.Accepts(ctx); err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ const (
 const inHand = 256
 
 // run keeps the subscription open.
-func (f *feed) run() {
+func (f *news) run() {
 	for pause := openFirst; f.c.life.Err() == nil; pause = min(2*pause, openMax) {
 		if f.listen() {
 			pause = openFirst
@@ -223,7 +223,7 @@ func (f *feed) run() {
 }
 
 // up lets answers be kept. What was asked before may have missed a change.
-func (f *feed) up() {
+func (f *news) up() {
 	f.tell(nil)
 	f.mu.Lock()
 	if f.c.life.Err() == nil { // else down was before
@@ -235,7 +235,7 @@ func (f *feed) up() {
 }
 
 // down lets nothing be kept.
-func (f *feed) down() {
+func (f *news) down() {
 	f.mu.Lock()
 	if f.troubled != nil {
 		f.troubled.Stop()
@@ -248,7 +248,7 @@ func (f *feed) down() {
 }
 
 // listen opens a subscription, and receives until it ends. It reports whether it was open.
-func (f *feed) listen() bool {
+func (f *news) listen() bool {
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
 	c, err := f.subscribe(ctx, end)
@@ -265,7 +265,7 @@ func (f *feed) listen() bool {
 }
 
 // subscribe opens a subscription: ctx is that of its life, which end ends when that takes too long.
-func (f *feed) subscribe(ctx context.Context, end func()) (event.Consumer, error) {
+func (f *news) subscribe(ctx context.Context, end func()) (event.Consumer, error) {
 	late := time.AfterFunc(openEach, end)
 	stop := context.AfterFunc(f.c.life, end) //nolint:contextcheck // of the Bus
 	c, err := f.c.style.Channel().Consumer(ctx, event.Subscription{
@@ -283,7 +283,7 @@ func (f *feed) subscribe(ctx context.Context, end func()) (event.Consumer, error
 	return c, err
 }
 
-func (f *feed) topics() []string {
+func (f *news) topics() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	topics := []string{f.wire}
@@ -297,7 +297,7 @@ func (f *feed) topics() []string {
 }
 
 // receive passes on what comes, until the subscription ends.
-func (f *feed) receive(c event.Consumer) {
+func (f *news) receive(c event.Consumer) {
 	buf := make([]event.Delivery, inHand)
 	acks := make([]event.Settlement, 0, inHand)
 	for {
@@ -320,7 +320,7 @@ func (f *feed) receive(c event.Consumer) {
 }
 
 // pass tells what a delivery changes.
-func (f *feed) pass(d *event.Delivery) {
+func (f *news) pass(d *event.Delivery) {
 	if d.Err != nil {
 		f.tell(nil)
 		return
@@ -334,7 +334,7 @@ func (f *feed) pass(d *event.Delivery) {
 }
 
 // changedBy returns what an event changes.
-func (f *feed) changedBy(d *event.Delivery) (keys []key, all bool) {
+func (f *news) changedBy(d *event.Delivery) (keys []key, all bool) {
 	if d.Topic == f.wire {
 		return f.hear(d.Event)
 	}
@@ -365,7 +365,7 @@ var errPanicked = errors.New("query: a function of ChangedBy panicked")
 
 // trouble notes that the engine reports errors, and may miss something: nothing is kept until
 // it has been quiet for a while.
-func (f *feed) trouble() {
+func (f *news) trouble() {
 	f.mu.Lock()
 	first := f.open && f.troubled == nil
 	switch {
@@ -382,7 +382,7 @@ func (f *feed) trouble() {
 }
 
 // calm ends the trouble.
-func (f *feed) calm() {
+func (f *news) calm() {
 	f.tell(nil)
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/leat-go/leat/bus"
 	"github.com/leat-go/leat/bus/memory"
 	"github.com/leat-go/leat/event"
@@ -35,25 +37,20 @@ func (rawCodec) Decode(data []byte, v any) error {
 	return nil
 }
 
-func BenchmarkLocal(b *testing.B) {
-	bb := bus.New(bus.Config{Channel: memory.New()})
-	query.Handle(bb, func(_ context.Context, q getOrder) (order, error) { return order{ID: q.ID}, nil })
-	if err := bb.Start(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-	defer bb.Shutdown(context.Background())
-	ctx := b.Context()
-	b.ReportAllocs()
-	for b.Loop() {
-		if o, err := query.Ask[order](ctx, bb, getOrder{ID: "42"}); err != nil || o.ID != "42" {
-			b.Fatal(o, err)
+// In process nothing is allocated.
+func TestDirectAllocatesNothing(t *testing.T) {
+	b := bus.New(bus.Config{Channel: memory.New()})
+	query.Handle(b, func(_ context.Context, q getOrder) (order, error) { return order{ID: q.ID}, nil })
+	require.NoError(t, b.Start(t.Context()))
+	t.Cleanup(func() { require.NoError(t, b.Shutdown(context.WithoutCancel(t.Context()))) })
+	ctx := t.Context()
+	got := testing.AllocsPerRun(100, func() {
+		if o, err := query.Ask[order](ctx, b, getOrder{ID: "42"}); err != nil || o.ID != "42" {
+			t.Error(o, err)
 		}
-	}
+	})
+	require.Zero(t, got)
 }
-
-type getOrder struct{ ID string }
-
-type order struct{ ID string }
 
 func BenchmarkRemote(b *testing.B) {
 	ch := memory.New()
