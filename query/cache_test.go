@@ -144,6 +144,7 @@ func TestCacheOneFlight(t *testing.T) {
 				synctest.Wait()
 				require.Equal(t, int64(i+1), left.Load())
 				require.Equal(t, i+1, s.asks("tea"))
+				require.Equal(t, i+1, s.cancelled())
 			}
 			t.Cleanup(func() { cancel(nil) })
 		}
@@ -180,6 +181,31 @@ func TestCacheFirstLeaves(t *testing.T) {
 	})
 }
 
+// Who comes when all have left doesn't wait for what is cancelled, however long that takes.
+func TestCacheAllLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newDesk()
+		b := s.open(t, memory.New(memory.Encode()))
+		cached(t, b, s, query.CacheConfig{}) // the subscription is open
+		n := 0
+		f := query.Chain(func(context.Context, priceOf) (price, error) {
+			n++
+			p := price{n}
+			if n == 1 {
+				time.Sleep(time.Hour) // virtual
+			}
+			return p, nil
+		}, query.Cache[priceOf, price](b, query.CacheConfig{}))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := f(ctx, priceOf{"tea"})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 2, cents(t, f, "tea"))
+		time.Sleep(time.Hour) // virtual
+		require.Equal(t, 3, cents(t, f, "tea"), "the TTL is over, and what was cancelled isn't kept")
+	})
+}
+
 // Who comes after a change doesn't wait for what was begun before, and that isn't kept.
 func TestCacheChangeMeanwhile(t *testing.T) {
 	for name, tell := range map[string]func(context.Context, *bus.Bus) error{
@@ -195,11 +221,15 @@ func TestCacheChangeMeanwhile(t *testing.T) {
 				before := later(t, f, "tea")
 				s.set("tea", 1)
 				require.NoError(t, tell(t.Context(), b))
+				second := s.hold()
 				after := later(t, f, "tea")
 				require.Equal(t, 2, s.asks("tea"))
 				release()
 				require.Zero(t, <-before, "it waited since before")
+				last := later(t, f, "tea")
+				second()
 				require.Equal(t, 1, <-after)
+				require.Equal(t, 1, <-last)
 				require.Equal(t, 1, cents(t, f, "tea"))
 				require.Equal(t, 2, s.asks("tea"))
 			})
@@ -210,7 +240,9 @@ func TestCacheChangeMeanwhile(t *testing.T) {
 // Errors and panics are for all who wait, and aren't kept.
 func TestCacheErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newDesk().open(t, memory.New(memory.Encode()))
+		s := newDesk()
+		b := s.open(t, memory.New(memory.Encode()))
+		cached(t, b, s, query.CacheConfig{}) // the subscription is open
 		n := 0
 		f := query.Chain(func(context.Context, priceOf) (price, error) {
 			n++

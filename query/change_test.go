@@ -40,6 +40,7 @@ type desk struct {
 	asked  map[string]int // how often
 	err    error
 	gate   chan struct{} // nil: answers don't wait
+	ended  int           // how many were cancelled while they waited
 }
 
 func newDesk() *desk { return &desk{prices: make(map[string]int), asked: make(map[string]int)} }
@@ -76,6 +77,13 @@ func (s *desk) asks(item string) int {
 	return s.asked[item]
 }
 
+func (s *desk) cancelled() int {
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
 func (s *desk) answer(ctx context.Context, q priceOf) (price, error) {
 	o, _ := event.OriginFrom(ctx)
 	s.mu.Lock()
@@ -86,6 +94,9 @@ func (s *desk) answer(ctx context.Context, q priceOf) (price, error) {
 		select {
 		case <-gate:
 		case <-ctx.Done():
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.ended++
 			return price{}, ctx.Err()
 		}
 	}
@@ -497,10 +508,14 @@ func TestSubscriptionEnds(t *testing.T) {
 		require.NoError(t, query.Changed(t.Context(), a, priceOf{"tea"}))
 		time.Sleep(5 * time.Second) // virtual
 		require.Empty(t, sb.take())
+		require.Equal(t, []string{"1"}, watching(t.Context(), b, "tea").take(), "who begins now asks")
+		require.Equal(t, []string{"1"}, sb.take())
+		s.set("tea", 0)
+		require.NoError(t, query.Changed(t.Context(), a, priceOf{"tea"}))
 		ch.accept()
 		time.Sleep(5 * time.Second) // virtual
-		require.Equal(t, []string{"1"}, sb.take())
-		require.Equal(t, 3, s.asks("tea"))
+		require.Equal(t, []string{"0"}, sb.take())
+		require.Equal(t, 4, s.asks("tea"))
 		s.set("tea", 2)
 		require.NoError(t, query.Changed(t.Context(), a, priceOf{"tea"}))
 		require.Equal(t, []string{"2"}, sb.take())

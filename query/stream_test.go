@@ -369,7 +369,11 @@ func TestStreamTime(t *testing.T) {
 		require.Equal(t, ":\n\n:\n\n:\n\n", p.take())
 		<-done
 		require.Equal(t, 100*time.Second, time.Since(began))
-		require.GreaterOrEqual(t, s.asks("tea"), 14, "every seven seconds")
+		n := s.asks("tea")
+		require.GreaterOrEqual(t, n, 14, "every seven seconds")
+		require.NoError(t, query.Changed(t.Context(), b, priceOf{"tea"}))
+		synctest.Wait()
+		require.Equal(t, n, s.asks("tea"), "nobody watches any more")
 	})
 }
 

@@ -64,7 +64,7 @@ func Watch[R, Q any](ctx context.Context, b *bus.Bus, q Q, opts ...WatchOption) 
 				yield(none, err)
 				return
 			}
-			if s.err == nil && last != nil && last.err == nil && last.sum == s.sum {
+			if s.err == nil && last != nil && last.sum == s.sum { // an error has none
 				continue
 			}
 			last = s

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/leat-go/leat/bus"
-	"github.com/leat-go/leat/event"
 )
 
 // watches are those of a Bus for queries of one type and answers of one.
@@ -196,8 +195,6 @@ func (s *shared[R, Q]) ask() {
 func (s *shared[R, Q]) fetch(n int) {
 	ctx, cancel := context.WithTimeout(s.ctx, askTimeout)
 	defer cancel()
-	stop := context.AfterFunc(s.ws.c.life, cancel)
-	defer stop()
 	st := s.learn(ctx, n)
 	s.ws.mu.Lock()
 	defer s.ws.mu.Unlock()
@@ -243,9 +240,6 @@ func (s *shared[R, Q]) learn(ctx context.Context, n int) (st *state[R]) {
 	if st.err != nil {
 		var none R
 		st.answer = none
-		if s.ws.c.life.Err() != nil {
-			st.err = event.ErrClosed
-		}
 	}
 	return st
 }
