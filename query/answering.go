@@ -78,5 +78,5 @@ func again(ctx context.Context, err error) bool {
 	if cause := context.Cause(ctx); errors.Is(cause, event.ErrClosed) || errors.Is(cause, event.ErrLeaseLost) {
 		return true // somebody else answers
 	}
-	return event.VerdictOf(err).Kind == event.Postponed || errors.Is(err, event.ErrFull)
+	return event.VerdictOf(err).Kind == event.Postponed
 }
