@@ -51,7 +51,7 @@ func (a Attributes) Event() Event {
 	c.setTime(a.Time)
 	c.setData(a.Data, a.KeepData)
 	if a.Subject != "" || !a.NotBefore.IsZero() || len(a.Extensions) > 0 {
-		m := c.ownMore()
+		m := c.newMore(len(a.Extensions))
 		m.subject = a.Subject
 		m.notBefore = instant(a.NotBefore)
 		c.apply(m, a.Extensions)
@@ -150,6 +150,31 @@ func (c *core) setData(data []byte, keep bool) {
 	default:
 		c.data = bytes.Clone(data)
 	}
+}
+
+// newMore gives a new event room for so many extensions.
+func (c *core) newMore(extensions int) *more {
+	id := c.rare().id
+	c.more = moreFor(extensions)
+	c.more.id = id
+	return c.more
+}
+
+func moreFor(extensions int) *more {
+	if extensions == 0 || extensions > len(moreOfFew{}.room) {
+		return new(more)
+	}
+	m := new(moreOfFew)
+	m.extensions = m.room[:0]
+	return &m.more
+}
+
+// moreOfFew has room for as many extensions as requests and answers have: one allocation
+// less.
+type moreOfFew struct {
+	more
+
+	room [2]Extension
 }
 
 // ownMore returns the rare attributes for changing: a new copy that only c has.
