@@ -166,9 +166,34 @@ func TestMistakes(t *testing.T) {
 	for _, err := range query.AskAll[order](t.Context(), b, getOrder{}) {
 		require.ErrorContains(t, err, "needs a channel")
 	}
+	_, err = query.Ask[order](t.Context(), b, getOrder{})
+	require.NoError(t, err)
 	require.NoError(t, b.Shutdown(t.Context()))
 	_, err = query.Ask[order](t.Context(), b, getOrder{})
 	require.ErrorIs(t, err, event.ErrClosed)
+}
+
+// Where there has never been a handler that is told at once, and nothing is sent.
+func TestNobodyAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ch := memory.New()
+		spy, err := ch.Consumer(t.Context(), event.Subscription{Group: "spy", Topics: []string{"get-order"}})
+		require.NoError(t, err)
+		b := bus.New(bus.Config{App: "client", Channel: ch})
+		require.NoError(t, b.Start(t.Context()))
+		began := time.Now()
+		_, err = query.Ask[order](t.Context(), b, getOrder{})
+		require.ErrorIs(t, err, query.ErrNoHandler)
+		for _, err := range query.AskAll[order](t.Context(), b, getOrder{}) {
+			require.ErrorIs(t, err, query.ErrNoHandler)
+		}
+		require.Zero(t, time.Since(began))
+		lag, err := ch.Lag(t.Context(), "get-order", "spy")
+		require.NoError(t, err)
+		require.Zero(t, lag.Unsettled())
+		require.NoError(t, spy.Close(t.Context()))
+		require.NoError(t, b.Shutdown(t.Context()))
+	})
 }
 
 // An answer that can't be encoded is a failure; one that the channel can't carry says so.
