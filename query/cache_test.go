@@ -187,11 +187,10 @@ func TestCacheAllLeave(t *testing.T) {
 		s := newDesk()
 		b := s.open(t, memory.New(memory.Encode()))
 		cached(t, b, s, query.CacheConfig{}) // the subscription is open
-		n := 0
+		var n atomic.Int64
 		f := query.Chain(func(context.Context, priceOf) (price, error) {
-			n++
-			p := price{n}
-			if n == 1 {
+			p := price{int(n.Add(1))}
+			if p.Cents == 1 {
 				time.Sleep(time.Hour) // virtual
 			}
 			return p, nil
