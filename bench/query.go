@@ -149,9 +149,9 @@ func (bytesCodec) Decode(data []byte, v any) error {
 }
 
 // openLeatRemote starts two Buses, of two applications, that share a channel in memory with
-// room for the queries of all callers.
+// room for a query of each caller, and for the one before, which may not be settled yet.
 func openLeatRemote(callers int) (*Stream, error) {
-	channel := memory.New(memory.Capacity(max(callers, memory.DefaultCapacity)))
+	channel := memory.New(memory.Capacity(max(2*callers, memory.DefaultCapacity)))
 	open := func(app string, keep bool) *bus.Bus {
 		return bus.New(bus.Config{App: app, Channel: channel, KeepChannel: keep, Codecs: []event.Codec{bytesCodec{}}})
 	}

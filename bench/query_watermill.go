@@ -31,7 +31,7 @@ func (w replying) name() string {
 
 // requestReplies are the ways that are measured. A topic of replies for each query is
 // always possible; with one for all of them, many callers would hear each other's.
-// The size of the buffer makes no difference: messages go one by one.
+// Buffers are left out: messages go one by one in any case.
 func requestReplies(callers int) []replying {
 	all := []replying{
 		{channel: gochannel.Config{BlockPublishUntilSubscriberAck: true}},

@@ -53,7 +53,10 @@ func (s Style) Accepts(ctx context.Context) error { return s.b.accepts(ctx) }
 
 // Prepare is [Bus.Prepare], with attributes beside those of the options.
 func (s Style) Prepare(ctx context.Context, v any, opts []PublishOption, more []event.Extension) (topic string, e event.Event, err error) {
-	p := applyAll(opts)
+	var p publishing
+	if len(opts) > 0 { // options let it escape
+		p = applyAll(opts)
+	}
 	if p.attributes == nil {
 		p.attributes = more
 	} else {

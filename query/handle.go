@@ -47,7 +47,7 @@ func Handle[Q, R any](b *bus.Bus, h Func[Q, R], opts ...bus.SubscribeOption) {
 	}
 	style.Keep(localKey[Q]{}, &local[Q, R]{queries: qs, typ: typ, h: h})
 	all := append([]bus.SubscribeOption{
-		bus.Strict(), bus.Workers(defaultWorkers), style.Callable(), bus.With(answering{qs}),
+		bus.Workers(defaultWorkers), style.Callable(), bus.With(answering{qs}),
 	}, opts...)
 	bus.Subscribe(b, typ, func(ctx context.Context, q Q) error {
 		r, err := h(ctx, q)

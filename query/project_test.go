@@ -442,3 +442,35 @@ func (u flakyUpdate) Commit(ctx context.Context) error {
 	}
 	return nil
 }
+
+// That transactions give way to each other, and that the answers to commits are lost, is no failure
+// of an event.
+func TestNobodyFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &flaky{Memory: query.NewMemory(query.MemoryConfig{})}
+		b := bus.New(bus.Config{Channel: memory.New(memory.DeadCapacity(100))})
+		sums := query.NewTable[string, int](m.Memory)
+		p := query.Project(b, "sums", m)
+		query.Apply(p, func(ctx context.Context, e added) error {
+			n, _ := sums.Get(ctx, total)
+			pass(time.Millisecond) // virtual
+			if again, _ := sums.Get(ctx, "other"); n != again {
+				return errTest // what it has read never was
+			}
+			return errors.Join(sums.Put(ctx, total, n+1), sums.Put(ctx, "other", n+1))
+		}, bus.Workers(8), bus.Retry(bus.Backoff{Attempts: 1}))
+		require.NoError(t, b.Start(t.Context()))
+		m.unknown.Store(20)
+		for i := range 100 {
+			require.NoError(t, b.Publish(t.Context(), added{fmt.Sprint(i), 1}))
+		}
+		require.NoError(t, b.Publish(t.Context(), added{"last", 1}, bus.ID("last")))
+		require.NoError(t, p.Wait(t.Context(), "last"))
+		n, _ := sums.Get(t.Context(), total)
+		require.Equal(t, 101, n)
+		for range b.DeadLetters(t.Context(), "sums") {
+			t.Error("a dead letter")
+		}
+		require.NoError(t, b.Shutdown(t.Context()))
+	})
+}

@@ -62,7 +62,10 @@ func (ch *Channel) stretches(ctx context.Context, topic string) (map[int32]stret
 	return ch.stretchesTo(ctx, topic, (*kadm.Client).ListCommittedOffsets)
 }
 
-func (ch *Channel) stretchesTo(ctx context.Context, topic string, end func(*kadm.Client, context.Context, ...string) (kadm.ListedOffsets, error)) (map[int32]stretch, error) {
+// stretchesTo returns what there is of a topic, up to what list says.
+func (ch *Channel) stretchesTo(
+	ctx context.Context, topic string, list func(*kadm.Client, context.Context, ...string) (kadm.ListedOffsets, error),
+) (map[int32]stretch, error) {
 	adm, err := ch.admin()
 	if err != nil {
 		return nil, err
@@ -75,7 +78,7 @@ func (ch *Channel) stretchesTo(ctx context.Context, topic string, end func(*kadm
 		return nil, fmt.Errorf("kafka: where topic %q begins: %w", topic, err)
 	}
 	ends, err := listed(ctx, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
-		return end(adm, ctx, topics...)
+		return list(adm, ctx, topics...)
 	}, topic)
 	if unknown(err) {
 		return map[int32]stretch{}, nil

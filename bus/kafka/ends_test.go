@@ -55,10 +55,11 @@ func (f *foreigner) next(partition int32, key string, bytes int) *kgo.Record {
 	f.n++
 	value := make([]byte, bytes)
 	_, _ = crand.Read(value) // not to be compressed
-	return &kgo.Record{Topic: f.topic, Partition: partition, Key: []byte(key), Value: value, Headers: []kgo.RecordHeader{
+	headers := []kgo.RecordHeader{
 		{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_type", Value: []byte("tested")},
 		{Key: "ce_source", Value: []byte("/test")}, {Key: "ce_id", Value: fmt.Append(nil, f.n)},
-	}}
+	}
+	return &kgo.Record{Topic: f.topic, Partition: partition, Key: []byte(key), Value: value, Headers: headers}
 }
 
 // write writes records of which consumers will get each.
@@ -280,16 +281,20 @@ func TestGapOnOtherWays(t *testing.T) {
 	f := newForeigner(t, func(c *kafka.Config) { c.DelayTopics = true })
 	c := f.join(f.topic)
 	late := time.Now().Add(6 * time.Second)
+	f.commit(f.next(0, "first", 0))
 	f.commit(f.next(0, "dies", 0))
 	delayed := f.next(0, "waits", 0)
 	delayed.Headers = append(delayed.Headers, kgo.RecordHeader{Key: "ce_notbefore", Value: []byte(late.Format(time.RFC3339Nano))})
 	f.commit(delayed)
 	f.commit(f.next(0, "parks", 0))
 	var ds []event.Delivery
-	for _, d := range f.receive(c, 2) {
+	for _, d := range f.receive(c, 3) {
 		_, ok := c.Begin(d.Token)
 		require.True(t, ok)
 		switch d.Event.Key() {
+		case "first":
+			ds = append(ds, d)
+			f.ack(c, d)
 		case "dies":
 			f.settle(c, event.Dead(d.Token, event.Cause{Code: "x"}))
 		case "parks":

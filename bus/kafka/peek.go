@@ -34,11 +34,7 @@ func (ch *Channel) readTails(ctx context.Context, topic string, of map[int32]*se
 			if part.Err != nil {
 				return fmt.Errorf("partition %d: %w", part.Partition, part.Err)
 			}
-			for _, r := range part.Records {
-				if r.Offset < s.left.to {
-					s.read = append(s.read, r)
-				}
-			}
+			s.read = append(s.read, part.Records...)
 			moved = moved || next > s.next
 			s.next = next
 		}

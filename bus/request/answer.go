@@ -103,7 +103,7 @@ func (a Answer) encode() (contentType string, data []byte) {
 func (r *Requests) send(ctx context.Context, to Address, request event.Event, a Answer) error {
 	contentType, data := a.encode()
 	attributes := event.Attributes{
-		Source:      "/" + r.style.App(),
+		Source:      r.app,
 		Type:        typeAnswer,
 		Subject:     to.Instance,
 		ContentType: contentType,

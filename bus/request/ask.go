@@ -21,6 +21,7 @@ type Call struct {
 	within Within
 	in     *inbox
 	began  time.Time
+	has    [2]event.Extension // what the request has to have
 }
 
 // Open begins a call, and opens the inbox unless it is open. The call ends with ctx, or after
@@ -48,10 +49,11 @@ func (c *Call) Context() context.Context { return &c.within }
 
 // Attributes are what the request has to have, so that the answer finds its way.
 func (c *Call) Attributes() []event.Extension {
-	return []event.Extension{
+	c.has = [2]event.Extension{
 		{Name: event.ExtReplyTo, Value: c.in.to},
 		{Name: event.ExtReplyBy, Value: c.within.by.UTC().Format(time.RFC3339Nano)},
 	}
+	return c.has[:]
 }
 
 // Ask sends a request with send, and returns the first answer to it, or [ErrNoAnswer]. Where it is

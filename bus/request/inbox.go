@@ -16,6 +16,7 @@ import (
 type Requests struct {
 	b     *bus.Bus
 	style bus.Style
+	app   string // the source of answers
 
 	dropped atomic.Int64
 
@@ -37,7 +38,7 @@ func Of(b *bus.Bus) *Requests {
 	if r, ok := s.Kept(requestsKey{}).(*Requests); ok {
 		return r
 	}
-	r := &Requests{b: b, style: s, waiting: make(map[string]*waiter), seen: make(map[string]time.Time)}
+	r := &Requests{b: b, style: s, app: "/" + s.App(), waiting: make(map[string]*waiter), seen: make(map[string]time.Time)}
 	return s.Keep(requestsKey{}, r).(*Requests) //nolint:forcetypeassert // the key is ours
 }
 

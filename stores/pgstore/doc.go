@@ -1,5 +1,5 @@
-// Package pgstore keeps on PostgreSQL what leat has to remember: which events were handled,
-// and which are to be published.
+// Package pgstore keeps on PostgreSQL, 14 or later, what leat has to remember: which events
+// were handled, and which are to be published; and read models.
 //
 //	store := pgstore.New(pool)
 //	err := store.Migrate(ctx)
@@ -46,6 +46,38 @@
 // refused, with the cause, told to [OnRefused], and sent again by [Store.Resend]. Without
 // Relay nothing goes out, and the outbox grows: [Store.Backlog] says how much waits.
 //
+// # Read models
+//
+// [Store.Model] is a [query.Model]: tables that a projection fills, and in the same
+// transactions how far it is. Handlers find theirs with [Tx], [Model.Read] reads.
+//
+//	m := store.Model(func(ctx context.Context, tx pgx.Tx) error {
+//		_, err := tx.Exec(ctx, "create table orders (id text primary key, cents bigint)")
+//		return err
+//	})
+//	p := query.Project(b, "order-list", m)
+//
+// Each generation of the tables has a schema of its own, named after the store's, the
+// projection and a number, with a hash where that is too long or taken. It is the first of the search_path, before
+// what the role has there: the same SQL works in each. The role needs the
+// right to create schemas in the database. When the tables change their form, rebuild the projection.
+//
+// What is applied has a row for each position, which its transaction inserts: no row is
+// written by two of them, so that events of different keys don't wait for each other. Of
+// two for the same position, or of the same source and id, the second waits for the first, for
+// some seconds. From time to time the rows are folded into ranges, by those who apply and by
+// [Store.Keep]. To apply an event costs two round trips beside what its handler does: one
+// that begins, and one that commits; to pass one costs one.
+//
+// Who commits makes sure that the generation still serves, with an advisory lock that is shared until
+// the commit; row locks would be written to the table by each. Who lets another serve takes
+// the lock. So a handler that takes its time doesn't hold up the switch: it runs again, in the new generation. The
+// one before is dropped when nobody is in it any more.
+//
+// These transactions are READ COMMITTED, also with [Serializable]: one that looks back to
+// its beginning could miss what was folded since. The ids of events are kept for
+// [Lately], those of events without a position, or that were dead, for [Window].
+//
 // # Time
 //
 // A record is kept for [Window] after its last change, or for the longest window that any
@@ -69,8 +101,8 @@
 // transaction that publishes can't be prepared (two-phase commit).
 //
 // Through a pooler that gives each transaction another connection, pgbouncer say,
-// transactions and claims work; Migrate, Keep and Relay need a session: give them a pool
-// that goes to the server.
+// transactions and claims work; Migrate, Keep, Relay and [Model.Build] need a session: give
+// them a pool that goes to the server.
 //
 // A handler that ends its transaction by SQL text, or uses what it got from [Tx] when it has
 // returned, gets an error where that can be noticed. Commit and rollback of database/sql

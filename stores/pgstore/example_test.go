@@ -9,6 +9,7 @@ import (
 
 	"github.com/leat-go/leat/bus"
 	"github.com/leat-go/leat/bus/memory"
+	"github.com/leat-go/leat/query"
 	"github.com/leat-go/leat/stores/pgstore"
 )
 
@@ -59,6 +60,33 @@ func ExampleStore_Publish() { //nolint:testableexamples // it needs a database
 			return err
 		}
 		return store.Publish(ctx, tx, b, OrderPlaced{"ada", 100}, bus.Key("ada"))
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// A read model: its tables are filled in the transactions in which its events are applied.
+func ExampleStore_Model() { //nolint:testableexamples // it needs a database
+	var store *pgstore.Store
+	b := bus.New(bus.Config{App: "shop", Channel: memory.New()})
+	spent := store.Model(func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `create table spent (customer text primary key, cents bigint)`)
+		return err
+	})
+	p := query.Project(b, "spent", spent)
+	query.Apply(p, func(ctx context.Context, e OrderPlaced) error {
+		_, err := pgstore.Tx(ctx).Exec(ctx,
+			`insert into spent as s values ($1, $2) on conflict (customer) do update set cents = s.cents + $2`, e.Customer, e.Cents)
+		return err
+	})
+}
+
+func ExampleModel_Read() { //nolint:testableexamples // it needs a database
+	var spent *pgstore.Model
+	var most int
+	err := spent.Read(context.Background(), func(ctx context.Context, tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `select coalesce(max(cents), 0) from spent`).Scan(&most)
 	})
 	if err != nil {
 		log.Fatal(err)

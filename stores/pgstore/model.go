@@ -72,8 +72,8 @@ func (m *Model) Open(ctx context.Context, projection string) error {
 	err := m.store.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
 		return pgx.BeginTxFunc(ctx, c.Conn(), pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 			var serving *int
-			err := tx.QueryRow(ctx, "insert into "+m.store.prefix+"models as m (projection, lately) values ($1, $2) "+ // who has the row goes on alone
-				"on conflict (projection) do update set lately = greatest(m.lately, excluded.lately) returning id, serving",
+			err := tx.QueryRow(ctx, "insert into "+m.store.prefix+"models as m (projection, lately) "+ // who has the row goes on alone
+				"values ($1, $2) on conflict (projection) do update set lately = greatest(m.lately, excluded.lately) returning id, serving",
 				projection, m.store.lately).Scan(&o.id, &serving)
 			if err != nil || serving != nil {
 				return err
@@ -110,19 +110,20 @@ func (m *Model) generation(ctx context.Context, tx pgx.Tx, o *modelOf) (int, err
 		}
 		return 0, err
 	}
-	_, err = tx.Exec(ctx, "insert into "+m.store.prefix+"generations (model, generation, namespace) values ($1, $2, $3)", o.id, number, name)
+	_, err = tx.Exec(ctx, "insert into "+m.store.prefix+"generations (model, generation, namespace) values ($1, $2, $3)",
+		o.id, number, name)
 	if err != nil {
 		return 0, err
 	}
 	var path string
-	err = tx.QueryRow(ctx, "select set_config('search_path', concat_ws(', ', quote_ident($1), nullif(current_setting('search_path'), '')), true)", name).
-		Scan(&path)
+	err = tx.QueryRow(ctx, "select set_config('search_path', "+
+		"concat_ws(', ', quote_ident($1), nullif(current_setting('search_path'), '')), true)", name).Scan(&path)
 	if err != nil {
 		return 0, err
 	}
 	own := &transaction{conn: tx.Conn()}
 	err = m.tables(context.WithValue(ctx, txKey{}, own), own)
-	own.end()
+	own.end() //nolint:contextcheck // it sends nothing
 	if err != nil {
 		return 0, fmt.Errorf("the tables of a generation: %w", err)
 	}

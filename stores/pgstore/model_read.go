@@ -19,18 +19,16 @@ func (m *Model) Read(ctx context.Context, f func(ctx context.Context, tx pgx.Tx)
 	if err != nil {
 		return err
 	}
-	for {
-		t, there, err := m.beginRead(ctx, o)
-		if err != nil {
-			return explained("read", err)
-		}
-		if !there { // it was dropped just now
-			t.Rollback(ctx)
-			continue
-		}
-		defer t.Rollback(ctx)
-		return f(t.Context(ctx), t.tx)
+	t, there, err := m.beginRead(ctx, o)
+	for err == nil && !there { // it was dropped just now
+		t.Rollback(ctx)
+		t, there, err = m.beginRead(ctx, o)
 	}
+	if err != nil {
+		return explained("read", err)
+	}
+	defer t.Rollback(ctx)
+	return f(t.Context(ctx), t.tx)
 }
 
 func (m *Model) beginRead(ctx context.Context, o *modelOf) (t *poolTx, there bool, err error) {
@@ -40,7 +38,7 @@ func (m *Model) beginRead(ctx context.Context, o *modelOf) (t *poolTx, there boo
 	}
 	t = &poolTx{store: m.store, pooled: c, tx: &transaction{conn: c.Conn()}}
 	batch := &pgx.Batch{}
-	batch.Queue("begin isolation level repeatable read read only")
+	batch.Queue("begin isolation level repeatable read, read only")
 	batch.Queue("select "+m.store.prefix+"read_model($1)"+m.store.limit, o.id)
 	answers := t.tx.conn.SendBatch(ctx, batch)
 	if _, err = answers.Exec(); err == nil {
@@ -81,7 +79,8 @@ func (m *Model) Reached(ctx context.Context, topic string) ([]event.Position, er
 		return nil, err
 	}
 	rows, _ := m.store.pool.Query(ctx, "select p.lane, upper(r) - 1 from "+m.store.prefix+"models m join "+m.store.prefix+"progress p "+
-		"on p.model = m.id and p.generation = m.serving, unnest(p.covered) r where m.id = $1 and p.topic = $2 and r @> 1::bigint order by p.lane",
+		"on p.model = m.id and p.generation = m.serving, unnest(p.covered) r "+
+		"where m.id = $1 and p.topic = $2 and r @> 1::bigint order by p.lane",
 		o.id, printable(topic))
 	reached, err := pgx.CollectRows(rows, pgx.RowToStructByPos[event.Position])
 	if err != nil {

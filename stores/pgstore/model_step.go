@@ -43,8 +43,9 @@ func rowOf(s query.Step) stepRow {
 	return r
 }
 
-// Begin implements [query.Model], in one round trip. A handler finds the transaction with [Tx]. It is READ COMMITTED, also with [Serializable]. Where
-// another has the same event in hand it waits for its end, for some seconds.
+// Begin implements [query.Model], in one round trip. A handler finds the transaction with
+// [Tx]. It is READ COMMITTED, also with [Serializable]. Where another has the same event in
+// hand it waits for its end, for some seconds.
 func (m *Model) Begin(ctx context.Context, s query.Step) (query.Update, error) {
 	o, err := m.opened()
 	if err != nil {

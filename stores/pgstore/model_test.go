@@ -40,23 +40,23 @@ func openModel(t *testing.T, s *pgstore.Store, pool *pgxpool.Pool, m *pgstore.Mo
 }
 
 // dropGenerations drops the schemas of all generations.
-func dropGenerations(t testing.TB, s *pgstore.Store, pool *pgxpool.Pool) {
-	t.Helper()
-	for _, name := range namespaces(t, s, pool) {
-		_, err := pool.Exec(context.WithoutCancel(t.Context()), "drop schema if exists "+pgx.Identifier{name}.Sanitize()+" cascade")
+func dropGenerations(tb testing.TB, s *pgstore.Store, pool *pgxpool.Pool) {
+	tb.Helper()
+	for _, name := range namespaces(tb, s, pool) {
+		_, err := pool.Exec(context.WithoutCancel(tb.Context()), "drop schema if exists "+pgx.Identifier{name}.Sanitize()+" cascade")
 		if err != nil {
-			t.Log(err) // its server is gone
+			tb.Log(err) // its server is gone
 		}
 	}
 }
 
 // namespaces returns the schemas of all generations.
-func namespaces(t testing.TB, s *pgstore.Store, pool *pgxpool.Pool) []string {
-	t.Helper()
-	rows, _ := pool.Query(context.WithoutCancel(t.Context()), "select namespace from "+s.Table("generations")+" order by generation")
+func namespaces(tb testing.TB, s *pgstore.Store, pool *pgxpool.Pool) []string {
+	tb.Helper()
+	rows, _ := pool.Query(context.WithoutCancel(tb.Context()), "select namespace from "+s.Table("generations")+" order by generation")
 	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		t.Log(err)
+		tb.Log(err)
 	}
 	return all
 }
@@ -144,6 +144,11 @@ func TestModelApplies(t *testing.T) {
 	require.NoError(t, order(ctx, u, "e1"))
 	require.Empty(t, orders(t, m))
 	require.Equal(t, []bool{false}, seen(t, m, "e1"))
+	var limit, path string // what the function needs for itself isn't left
+	require.NoError(t, pgstore.Tx(u.Context(ctx)).QueryRow(ctx, "select current_setting('lock_timeout'), current_setting('search_path')").
+		Scan(&limit, &path))
+	require.Equal(t, "0", limit)
+	require.Equal(t, s.SchemaName()+`_order-list_1, "$user", public`, strings.ReplaceAll(path, `"`+s.SchemaName()+`_order-list_1"`, s.SchemaName()+"_order-list_1"))
 	u.Rollback(ctx)
 	require.Empty(t, orders(t, m))
 	applied(t, m, step(1), step(2))
@@ -361,6 +366,15 @@ func TestModelOpen(t *testing.T) {
 func TestModelNames(t *testing.T) {
 	pool := connect(t, servicetest.Addr(t, "postgres"))
 	id := strings.ToLower(event.NewID())
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		rows, _ := pool.Query(ctx, "select nspname from pg_namespace where nspname like '%' || $1 || '%'", id)
+		all, _ := pgx.CollectRows(rows, pgx.RowTo[string])
+		for _, name := range all {
+			_, err := pool.Exec(ctx, "drop schema "+pgx.Identifier{name}.Sanitize()+" cascade")
+			require.NoError(t, err)
+		}
+	})
 	for _, c := range []struct{ schema, projection string }{
 		{`Über "uns" %I.%s $$ ` + id, `o'clock`},
 		{"t_" + id, strings.Repeat("ü", 40)},
@@ -370,11 +384,8 @@ func TestModelNames(t *testing.T) {
 	} {
 		s := pgstore.New(pool, pgstore.Schema(c.schema))
 		require.NoError(t, s.Migrate(t.Context()), c)
-		t.Cleanup(func() {
-			_, _ = pool.Exec(context.WithoutCancel(t.Context()), "drop schema if exists "+pgx.Identifier{c.schema}.Sanitize()+" cascade")
-		})
 		m := s.Model(orderTables)
-		openModel(t, s, pool, m, c.projection)
+		require.NoError(t, m.Open(t.Context(), c.projection))
 		applied(t, m, step(1))
 		require.Equal(t, map[string]int{"e1": 1}, orders(t, m))
 		for _, name := range namespaces(t, s, pool) {
