@@ -96,7 +96,7 @@ func (c *commands) do(ctx context.Context, cmd any, opts []bus.PublishOption) (e
 	case err != nil:
 		return event.Event{}, err
 	}
-	return call.Ask(s.e, request.Repliers{}, s.transmit)
+	return call.Ask(s.e, request.Repliers{}, s.transmit) //nolint:contextcheck // it is ctx, with a deadline
 }
 
 // outcome waits until the operation of a command is over that was sent before, and returns its

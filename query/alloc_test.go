@@ -18,6 +18,7 @@ type getRaw struct{ data []byte }
 type rawCodec struct{}
 
 func (rawCodec) ContentType() string { return "application/octet-stream" }
+
 func (rawCodec) Encode(v any) ([]byte, error) {
 	switch v := v.(type) {
 	case getRaw:
@@ -27,6 +28,7 @@ func (rawCodec) Encode(v any) ([]byte, error) {
 	}
 	panic("no bytes")
 }
+
 func (rawCodec) Decode(data []byte, v any) error {
 	switch v := v.(type) {
 	case *getRaw:
@@ -61,7 +63,7 @@ func BenchmarkRemote(b *testing.B) {
 		if err := x.Start(b.Context()); err != nil {
 			b.Fatal(err)
 		}
-		defer x.Shutdown(context.Background())
+		b.Cleanup(func() { require.NoError(b, x.Shutdown(context.WithoutCancel(b.Context()))) })
 	}
 	ctx := b.Context()
 	data := []byte("hello")

@@ -26,7 +26,7 @@ type called struct{ err error } // as the handler returned it
 
 // Wrap implements [event.Middleware].
 func (a answering) Wrap(next event.Handler) event.Handler {
-	return func(ctx context.Context, e event.Event) error {
+	return func(ctx context.Context, e event.Event) error { //nolint:contextcheck // a handler's is what it becomes
 		if c, ok := ctx.Value(calledKey{}).(*called); ok {
 			if c.err = next(ctx, e); c.err == nil || again(ctx, c.err) {
 				return c.err

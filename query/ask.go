@@ -97,14 +97,15 @@ func (qs *queries) request(ctx context.Context, q any, typ, topic string, opts [
 	}
 	defer call.End()
 	from := request.Repliers{Type: typ, Topic: topic}
-	if err := qs.requests.CheckReplier(call.Context(), from); err != nil {
+	if err := qs.requests.CheckReplier(call.Context(), from); err != nil { //nolint:contextcheck // it is ctx, with a deadline
 		return event.Event{}, unanswered(typ, err)
 	}
 	topic, e, err := qs.style.Prepare(ctx, q, opts, call.Attributes())
 	if err != nil {
 		return event.Event{}, err
 	}
-	answer, err := call.Ask(e, from, func(ctx context.Context) error { return qs.style.Send(ctx, topic, e, true) })
+	send := func(ctx context.Context) error { return qs.style.Send(ctx, topic, e, true) }
+	answer, err := call.Ask(e, from, send) //nolint:contextcheck // the same
 	if err != nil {
 		return event.Event{}, unanswered(typ, err)
 	}

@@ -47,7 +47,7 @@ func TestDirect(t *testing.T) {
 	require.Same(t, &n, got.v, "it is shared")
 	require.Equal(t, 42, n)
 	_, err = query.Ask[*box](t.Context(), b, box{})
-	require.Same(t, secret, err) //nolint:testifylint // it is the very error
+	require.Same(t, secret, err)
 }
 
 // A panic is an error, with its stack.
@@ -114,7 +114,7 @@ func TestAround(t *testing.T) {
 		require.Equal(t, "1", o.ID)
 		require.Equal(t, []string{`{"ID":"1"}`, `{"ID":"1","Cents":0}`}, seen, name)
 		_, err = query.Ask[order](t.Context(), b, getOrder{})
-		require.Same(t, errUnknown, err, name) //nolint:testifylint // it is the very error
+		require.Same(t, errUnknown, err, name)
 	}
 	require.Equal(t, []event.OutcomeKind{event.OutcomeAcked, event.OutcomeRejected}, hook.ended)
 
@@ -205,7 +205,7 @@ func TestAnswersThatCantBeSent(t *testing.T) {
 		client := bus.New(bus.Config{App: "client", Channel: shared{ch}})
 		for _, b := range []*bus.Bus{server, client} {
 			require.NoError(t, b.Start(t.Context()))
-			defer func() { require.NoError(t, b.Shutdown(context.WithoutCancel(t.Context()))) }()
+			t.Cleanup(func() { require.NoError(t, b.Shutdown(context.WithoutCancel(t.Context()))) })
 		}
 		_, err := query.Ask[order](t.Context(), client, getOrder{})
 		require.ErrorIs(t, err, query.ErrFailed)
@@ -226,7 +226,7 @@ func TestForeign(t *testing.T) {
 		client := bus.New(bus.Config{App: "client", Channel: shared{ch}, Catalog: renamed{}})
 		for _, b := range []*bus.Bus{server, client} {
 			require.NoError(t, b.Start(t.Context()))
-			defer func() { require.NoError(t, b.Shutdown(context.WithoutCancel(t.Context()))) }()
+			t.Cleanup(func() { require.NoError(t, b.Shutdown(context.WithoutCancel(t.Context()))) })
 		}
 		require.NoError(t, client.Publish(t.Context(), event.New("/x", "get-order", []byte(`{}`)), bus.Topic("get-order")))
 		require.NoError(t, ch.Quiet(t.Context()))
@@ -234,7 +234,8 @@ func TestForeign(t *testing.T) {
 		require.ErrorIs(t, err, query.ErrInvalid)
 		require.Zero(t, calls)
 		require.EqualValues(t, 1, query.StatsOf(server).Expired)
-		for range server.DeadLetters(t.Context(), "get-order", "get-order") {
+		for _, err := range server.DeadLetters(t.Context(), "get-order", "get-order") {
+			require.NoError(t, err)
 			require.Fail(t, "a dead letter")
 		}
 	})

@@ -1,6 +1,9 @@
 package query
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // Func answers queries of type Q with an R. Handlers are, and so is a way to ask for
 // them: see [Asker].
@@ -11,8 +14,8 @@ type Middleware[Q, R any] func(next Func[Q, R]) Func[Q, R]
 
 // Chain puts middlewares around f; the first is the outermost.
 func Chain[Q, R any](f Func[Q, R], ms ...Middleware[Q, R]) Func[Q, R] {
-	for i := len(ms) - 1; i >= 0; i-- {
-		f = ms[i](f)
+	for _, m := range slices.Backward(ms) {
+		f = m(f)
 	}
 	return f
 }

@@ -58,7 +58,7 @@ func (qs *queries) gather(ctx context.Context, q any, opts []bus.PublishOption, 
 	}
 	defer call.End()
 	from := request.Repliers{Type: typ, Topic: topic}
-	known, err := qs.requests.CountRepliers(call.Context(), from)
+	known, err := qs.requests.CountRepliers(call.Context(), from) //nolint:contextcheck // it is ctx, with a deadline
 	if err != nil {
 		return unanswered(typ, err)
 	}
@@ -67,7 +67,7 @@ func (qs *queries) gather(ctx context.Context, q any, opts []bus.PublishOption, 
 		return err
 	}
 	send := func(ctx context.Context) error { return qs.style.Send(ctx, topic, e, true) }
-	for answer, err := range call.Gather(e, from, known, send) {
+	for answer, err := range call.Gather(e, from, known, send) { //nolint:contextcheck // the same
 		if err != nil {
 			return unanswered(typ, err)
 		}

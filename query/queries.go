@@ -33,10 +33,10 @@ func of(b *bus.Bus) *queries {
 }
 
 // own takes a type and its topic for a handler, once.
-func (q *queries) own(typ, topic string) error {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for of, t := range q.topics {
+func (qs *queries) own(typ, topic string) error {
+	qs.mu.Lock()
+	defer qs.mu.Unlock()
+	for of, t := range qs.topics {
 		switch {
 		case of == typ:
 			return fmt.Errorf("query: two handlers for %q: a query has exactly one", typ)
@@ -44,7 +44,7 @@ func (q *queries) own(typ, topic string) error {
 			return fmt.Errorf("query: %q and %q have the same topic %q: each needs one of its own", of, typ, topic)
 		}
 	}
-	q.topics[typ] = topic
+	qs.topics[typ] = topic
 	return nil
 }
 

@@ -28,13 +28,13 @@ type Call struct {
 // 30 seconds if ctx has no deadline. End it by [Call.End].
 func (r *Requests) Open(ctx context.Context) (*Call, error) {
 	c := &Call{r: r, began: time.Now()}
-	c.within.Context = ctx
+	c.within.Context = ctx //nolint:fatcontext // of the call
 	var ok bool
 	if c.within.by, ok = ctx.Deadline(); !ok {
 		c.within.by = c.began.Add(defaultWait)
 	}
 	var err error
-	if c.in, err = r.ready(&c.within); err != nil {
+	if c.in, err = r.ready(&c.within); err != nil { //nolint:contextcheck // it is ctx, with a deadline
 		c.End()
 		return nil, err
 	}
