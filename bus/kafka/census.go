@@ -14,7 +14,10 @@ import (
 var _ event.Census = (*Channel)(nil)
 
 // Groups implements [event.Census]: the groups that have committed on a topic, and
-// those whose members subscribe to it. It asks for all groups of the cluster.
+// those whose members subscribe to it. While a group is rebalanced, its members count for
+// the topics on which it has committed; one that was killed counts until its session
+// times out. An ephemeral consumer has no group. It asks for all groups of the cluster,
+// the brokers all at once, in four requests each.
 func (ch *Channel) Groups(ctx context.Context, topic string) ([]event.GroupInfo, error) {
 	adm, err := ch.admin()
 	if err != nil {
@@ -33,18 +36,19 @@ func (ch *Channel) Groups(ctx context.Context, topic string) ([]event.GroupInfo,
 	if len(names) == 0 {
 		return nil, nil
 	}
-	members, err := subscribers(ctx, adm, topic, names)
+	members, unsure, err := subscribers(ctx, adm, topic, names)
 	if err != nil {
 		return nil, err
 	}
 	for name, res := range adm.FetchManyOffsets(ctx, names...) {
+		if unknown(res.Err) { // removed since
+			continue
+		}
 		if res.Err != nil {
 			return nil, fmt.Errorf("kafka: group %q: %w", name, res.Err)
 		}
-		for _, o := range res.Fetched[topic] {
-			if o.At >= 0 {
-				members[name] += 0
-			}
+		if hasCommitted(res.Fetched[topic]) {
+			members[name] += unsure[name]
 		}
 	}
 	infos := make([]event.GroupInfo, 0, len(members))
@@ -55,12 +59,22 @@ func (ch *Channel) Groups(ctx context.Context, topic string) ([]event.GroupInfo,
 	return infos, nil
 }
 
-// subscribers counts the members of groups that subscribe to a topic.
-func subscribers(ctx context.Context, adm *kadm.Client, topic string, names []string) (map[string]int, error) {
-	out := make(map[string]int)
+func hasCommitted(on map[int32]kadm.OffsetResponse) bool {
+	for _, o := range on {
+		if o.At >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// subscribers counts the members of groups that subscribe to a topic, and those of which
+// the broker doesn't tell: while a group of the older protocol is rebalanced.
+func subscribers(ctx context.Context, adm *kadm.Client, topic string, names []string) (out, unsure map[string]int, err error) {
+	out, unsure = make(map[string]int), make(map[string]int)
 	described, err := adm.DescribeGroups(ctx, names...)
 	if err != nil {
-		return nil, fmt.Errorf("kafka: the members of groups: %w", err)
+		return nil, nil, fmt.Errorf("kafka: the members of groups: %w", err)
 	}
 	var newer []string // of the protocol of KIP-848
 	for _, g := range described {
@@ -69,17 +83,21 @@ func subscribers(ctx context.Context, adm *kadm.Client, topic string, names []st
 			continue
 		}
 		for _, m := range g.Members {
-			if joined, ok := m.Join.AsConsumer(); ok && slices.Contains(joined.Topics, topic) {
+			joined, ok := m.Join.AsConsumer()
+			switch {
+			case !ok || g.State != "Stable":
+				unsure[g.Group]++
+			case slices.Contains(joined.Topics, topic):
 				out[g.Group]++
 			}
 		}
 	}
 	if len(newer) == 0 {
-		return out, nil
+		return out, unsure, nil
 	}
 	modern, err := adm.DescribeConsumerGroups(ctx, newer...)
 	if err != nil {
-		return nil, fmt.Errorf("kafka: the members of groups: %w", err)
+		return nil, nil, fmt.Errorf("kafka: the members of groups: %w", err)
 	}
 	for _, g := range modern {
 		for _, m := range g.Members {
@@ -88,5 +106,5 @@ func subscribers(ctx context.Context, adm *kadm.Client, topic string, names []st
 			}
 		}
 	}
-	return out, nil
+	return out, unsure, nil
 }

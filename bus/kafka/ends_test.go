@@ -56,8 +56,10 @@ func (f *foreigner) next(partition int32, key string, bytes int) *kgo.Record {
 	value := make([]byte, bytes)
 	_, _ = crand.Read(value) // not to be compressed
 	headers := []kgo.RecordHeader{
-		{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_type", Value: []byte("tested")},
-		{Key: "ce_source", Value: []byte("/test")}, {Key: "ce_id", Value: fmt.Append(nil, f.n)},
+		{Key: "ce_specversion", Value: []byte("1.0")},
+		{Key: "ce_type", Value: []byte("tested")},
+		{Key: "ce_source", Value: []byte("/test")},
+		{Key: "ce_id", Value: fmt.Append(nil, f.n)},
 	}
 	return &kgo.Record{Topic: f.topic, Partition: partition, Key: []byte(key), Value: value, Headers: headers}
 }
