@@ -63,6 +63,7 @@ func projectSuite(t *testing.T, in func(*testing.T, func(*testing.T)), open func
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in(t, func(t *testing.T) {
+				t.Helper()
 				p := &place{t: t, name: "q-" + strings.ToLower(event.NewID()), mem: query.NewMemory(query.MemoryConfig{}), want: map[string]int{}}
 				p.sums = query.NewTable[string, int](p.mem)
 				p.open = open(t, p.name)
