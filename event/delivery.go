@@ -27,7 +27,7 @@ func (p Position) String() string { return fmt.Sprintf("%d:%d", p.Lane, p.Offset
 // Gap lets whoever waits for a position (see [Ends]) tell what will never come from what
 // is not here yet. In it is what a broker writes for itself or has compacted away, what
 // went to other groups alone, and, where a member takes a lane that no other has, what was
-// there before the group began and what the group has settled. It may
+// there before the group began and what the group has settled, unless that may come later. It may
 // be large. The position of an event that comes later, since it is delayed or waits behind
 // a parked key, is in no gap while the member has the lane; it comes with a gap of its
 // own, as it does when it comes again. Gap is 0 where it isn't known, and without a valid

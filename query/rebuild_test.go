@@ -28,10 +28,6 @@ func TestRebuild(t *testing.T) {
 		s := newShop(t, ch, mem, bus.Workers(4))
 		var factor atomic.Int64
 		factor.Store(1)
-		type priced struct {
-			Key string
-			N   int
-		}
 		var rebuilt atomic.Int32
 		query.ApplyRaw(s.p, []string{"priced"}, func(ctx context.Context, e event.Event) error {
 			if query.Rebuilding(ctx) {

@@ -48,8 +48,9 @@
 // the gap before it; an event of ProduceTo never stood there and has none. Markers of
 // transactions, aborted records and what compaction left out are gaps, and so is, when a
 // partition is new to a member, all that the group has settled of it: with it what waits
-// for its time in the delay topic or behind a parked key since an earlier tenure, which
-// comes all the same. [Channel.Ends] passes over markers.
+// behind a parked key since an earlier tenure, which comes all the same. With
+// Config.DelayTopics what was settled before is no gap, since it may wait there for its time; nor are
+// the markers behind the last of it. [Channel.Ends] passes over markers.
 //
 // # Retries
 //
