@@ -163,6 +163,7 @@ func TestModelSwitchWaits(t *testing.T) {
 	applied(t, m, inGeneration(n, step(1)))
 	tx, err := pool.Begin(ctx)
 	require.NoError(t, err)
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 	_, err = tx.Exec(ctx, "select "+s.Table("commit_step")+"(id, serving, true) from "+s.Table("models"))
 	require.NoError(t, err)
 	require.False(t, switched(t, m, n))
@@ -214,6 +215,9 @@ func TestModelReadOfWhatIsDropped(t *testing.T) {
 	n, release, err := m.Build(ctx)
 	require.NoError(t, err)
 	defer release()
+	reader := pgstore.New(connect1(t), pgstore.Schema(s.SchemaName())).Model(orderTables)
+	require.NoError(t, reader.Open(ctx, "order-list"))
+	require.Empty(t, orders(t, reader)) // its session knows the generation
 	applied(t, m, inGeneration(n, step(1)))
 	gone, err := pool.Begin(ctx)
 	require.NoError(t, err)
@@ -225,7 +229,7 @@ func TestModelReadOfWhatIsDropped(t *testing.T) {
 	got := make(chan map[string]int)
 	go func() {
 		all := make(map[string]int)
-		_ = m.Read(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		_ = reader.Read(ctx, func(ctx context.Context, tx pgx.Tx) error {
 			var id string
 			err := tx.QueryRow(ctx, "select id from orders").Scan(&id)
 			all[fmt.Sprint(id, err)]++
