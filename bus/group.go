@@ -320,7 +320,7 @@ func (g *group) trouble() error {
 func (g *group) unready() error {
 	var errs []error
 	for _, h := range g.list {
-		for _, m := range slices.Concat(g.b.cfg.Middleware, h.opts.middleware, g.b.cfg.Inner) {
+		for _, m := range slices.Concat(h.opts.outside, g.b.cfg.Middleware, h.opts.middleware, g.b.cfg.Inner) {
 			if checker, ok := m.(event.ReadyChecker); ok {
 				if err := checker.Ready(); err != nil {
 					errs = append(errs, fmt.Errorf("handler %q: %w", h.name, err))

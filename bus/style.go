@@ -100,7 +100,8 @@ func (Style) Outside(m event.Middleware) SubscribeOption {
 }
 
 // Unrun is a middleware of [Style.Outside] that knows of all deliveries of its handler's
-// types, where it is that of [Style.Rest] also of those whose bytes are no event.
+// types, where it is that of [Style.Rest] also of those whose bytes are no event. With
+// [ParkKey] it couldn't: that is a mistake, which Start reports.
 type Unrun interface {
 	// Unrun is called before a delivery becomes a dead letter that no handler has seen. When
 	// it returns an error the delivery is held, and Unrun is called again.

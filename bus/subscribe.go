@@ -128,6 +128,9 @@ func (s *subscription) checkOptions() error {
 	if s.blockKey && s.parkKey {
 		errs = append(errs, errors.New("BlockKey and ParkKey contradict each other: a key waits for ever, or is parked"))
 	}
+	if s.parkKey && slices.ContainsFunc(s.outside, func(m event.Middleware) bool { _, ok := m.(Unrun); return ok }) {
+		errs = append(errs, errors.New("ParkKey: what waits behind a parked key has no end that could be told, as it has to be here"))
+	}
 	if slices.Contains(s.middleware, nil) {
 		errs = append(errs, errors.New("With has a nil middleware"))
 	}

@@ -14,7 +14,7 @@ type Info struct {
 	Attempt    int       // 1 for the first delivery; an upper bound where the broker counts give-backs
 	Failures   int       // how often the handler failed on this event so far
 	Position   Position  // in its topic; not valid where the channel has none
-	Gap        int64     // how many positions right before Position hold no event for the group; 0 where that isn't known
+	Gap        int64     // how many positions right before Position no event is to come of: see [Delivery]
 	EnqueuedAt time.Time // when the channel accepted it
 	Redriven   bool      // a dead letter that was sent again
 	Replayed   bool      // played again from a store

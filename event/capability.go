@@ -56,7 +56,8 @@ type Ends interface {
 	// Ends returns, for each lane of a topic that has had events, the position of the
 	// last one that was accepted for all groups: an event whose Produce returned before
 	// Ends was called is at or before the end of its lane, one that is produced at the
-	// same time may be behind it. A consumer that sees all events reaches it. What
+	// same time may be behind it. A consumer that sees all events reaches it, by their
+	// positions and gaps ([Delivery]). What
 	// ProduceTo sends doesn't count. A topic that doesn't exist, or never had an event,
 	// has no ends. The order of the lanes isn't told.
 	Ends(ctx context.Context, topic string) ([]Position, error)

@@ -23,11 +23,20 @@ func (p Position) Valid() bool { return p.Offset > 0 }
 func (p Position) String() string { return fmt.Sprintf("%d:%d", p.Lane, p.Offset) }
 
 // Delivery is one attempt to hand an event to a consumer: a plain value.
+//
+// Gap lets whoever waits for a position (see [Ends]) tell what will never come from what
+// is not here yet. In it is what a broker writes for itself or has compacted away, what
+// went to other groups alone, and, where a member takes a lane that no other has, what was
+// there before the group began and what the group has settled, unless that may come later. It may
+// be large. The position of an event that comes later, since it is delayed or waits behind
+// a parked key, is in no gap while the member has the lane; it comes with a gap of its
+// own, as it does when it comes again. Gap is 0 where it isn't known, and without a valid
+// Position.
 type Delivery struct {
 	Event      Event     // zero when Err is set
 	Topic      string    // where it was published
 	Position   Position  // in its topic; not valid where the channel has none
-	Gap        int64     // how many positions right before Position hold no event for the group: what a broker writes for itself, has compacted away, or sent to another group; 0 where that isn't known
+	Gap        int64     // how many positions right before Position no event is to come of: see below
 	Attempt    int       // 1 for the first; an upper bound where the broker counts give-backs
 	Failures   int       // 0 where the channel doesn't keep them
 	Redriven   bool      // a dead letter that was sent again

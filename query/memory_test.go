@@ -178,3 +178,22 @@ func TestTableAll(t *testing.T) {
 		t.Fatal("they were deleted")
 	}
 }
+
+// Two for one step never both commit, also where neither has read what the other wrote; nor
+// do two for one id.
+func TestMemoryTwoForOne(t *testing.T) {
+	for _, twin := range []int64{1, 2} {
+		m := opened(t, query.MemoryConfig{})
+		table := query.NewTable[string, int](m)
+		second := step(twin)
+		second.ID = step(1).ID
+		a, actx := begin(t, m, step(1))
+		b, bctx := begin(t, m, second)
+		require.NoError(t, table.Put(actx, "a", 1))
+		require.NoError(t, table.Put(bctx, "a", 2))
+		require.NoError(t, a.Commit(t.Context()))
+		require.ErrorIs(t, b.Commit(t.Context()), query.ErrApplied)
+		n, _ := table.Get(t.Context(), "a")
+		require.Equal(t, 1, n)
+	}
+}

@@ -39,8 +39,8 @@ import (
 //
 // What a handler does elsewhere happens at least once. What it publishes goes out when the model
 // has committed, and before the event is acknowledged: a process that ends in between has
-// lost it, since the event isn't handled again. Publish in a group of its own. With
-// [bus.ParkKey] the model isn't done with what waits behind a dead letter, and neither is [Projection.Wait].
+// lost it, since the event isn't handled again. Publish in a group of its own. Keys can't be
+// parked: [bus.ParkKey] is refused.
 //
 // # Read your own writes
 //
@@ -179,8 +179,8 @@ func (f *feed) checkPositions(s event.Subscription, g event.Guarantees) error {
 			break
 		}
 	}
-	return fmt.Errorf("projection %q: topic %q: %w (%s): subscribe with a middleware for exactly one effect instead, as the InTx of a store",
-		f.p.name, topic, ErrNoPositions, g.Channel)
+	return fmt.Errorf("projection %q: topic %q: %w (%s): "+
+		"subscribe with a middleware for exactly one effect instead, as the InTx of a store", f.p.name, topic, ErrNoPositions, g.Channel)
 }
 
 type rebuildingKey struct{}

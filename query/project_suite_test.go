@@ -63,6 +63,7 @@ func projectSuite(t *testing.T, in func(*testing.T, func(*testing.T)), open func
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in(t, func(t *testing.T) {
+				t.Helper()
 				p := &place{t: t, name: "q-" + strings.ToLower(event.NewID()), mem: query.NewMemory(query.MemoryConfig{}), want: map[string]int{}}
 				p.sums = query.NewTable[string, int](p.mem)
 				p.open = open(t, p.name)
@@ -269,5 +270,40 @@ func testRebuild(p *place) {
 	require.NoError(p.t, err)
 	p.is()
 	p.wait(pr, p.publish(b))
+	p.is()
+}
+
+// What waits in the delay topic when another member takes over isn't taken for done.
+func TestProjectAndDelayTopics(t *testing.T) {
+	brokers := kafkatest.Brokers(t)
+	p := &place{t: t, name: "q-" + strings.ToLower(event.NewID()), mem: query.NewMemory(query.MemoryConfig{}), want: map[string]int{}}
+	killtest.RemoveAtEnd(t, brokers, p.name)
+	p.sums = query.NewTable[string, int](p.mem)
+	p.open = func() event.Channel {
+		return kafka.New(kafka.Config{Brokers: brokers, SessionTimeout: 6 * time.Second, DelayTopics: true})
+	}
+	p.ensure()
+	pub := bus.New(bus.Config{App: p.name + "-p", Channel: p.open()})
+	require.NoError(t, pub.Start(t.Context()))
+	for range 20 { // they aren't the group's
+		p.publish(pub)
+	}
+	require.NoError(t, pub.Shutdown(t.Context()))
+	clear(p.want)
+	p.from = []bus.SubscribeOption{bus.From(event.Newest())}
+	b, _ := p.member()
+	late := p.publish(b, bus.Delay(8*time.Second))
+	for range 20 {
+		p.publish(b)
+	}
+	applied := func() bool {
+		n, _ := p.sums.Get(t.Context(), total)
+		return n == p.want[total]-21 // all but the late one
+	}
+	require.Eventually(t, applied, time.Minute, 10*time.Millisecond)
+	require.NoError(t, b.Shutdown(t.Context()))
+	b, pr := p.member()
+	p.wait(pr, p.publish(b))
+	p.wait(pr, late)
 	p.is()
 }

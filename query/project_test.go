@@ -122,7 +122,7 @@ func TestTransactionOfAHandler(t *testing.T) {
 		runs := 0
 		var late context.Context
 		query.Apply(s.p, func(ctx context.Context, _ odd) error {
-			late = ctx
+			late = ctx //nolint:fatcontext // to be used when it has ended
 			require.NoError(t, s.sums.Put(ctx, "a", 1))
 			require.NoError(t, s.sums.Put(ctx, "b", 1))
 			require.NoError(t, s.sums.Delete(ctx, "b"))
@@ -172,7 +172,11 @@ func TestExactlyOnceWithFaults(t *testing.T) {
 				want[key] += i
 				want[total] += i
 				if i == 30 {
-					go func() { require.NoError(t, one.p.Rebuild(t.Context())) }()
+					go func() {
+						if err := one.p.Rebuild(t.Context()); err != nil {
+							t.Error(err)
+						}
+					}()
 				}
 			}
 			one.publish(ignored{}, bus.ID("end"))
@@ -338,6 +342,10 @@ func TestMistakes(t *testing.T) {
 		require.ErrorContains(t, b.Start(t.Context()), `the model is that of projection "a"`)
 
 		b = bus.New(bus.Config{Channel: memory.New()})
+		query.Apply(query.Project(b, "a", mem), func(context.Context, added) error { return nil }, bus.ParkKey())
+		require.ErrorContains(t, b.Start(t.Context()), "ParkKey")
+
+		b = bus.New(bus.Config{Channel: memory.New()})
 		p := query.Project(b, "a", mem)
 		query.Apply(p, func(context.Context, added) error { return nil })
 		require.ErrorIs(t, p.Wait(t.Context(), "x"), bus.ErrNotStarted)
@@ -441,4 +449,36 @@ func (u flakyUpdate) Commit(ctx context.Context) error {
 		return errTest
 	}
 	return nil
+}
+
+// That transactions give way to each other, and that the answers to commits are lost, is no failure
+// of an event.
+func TestNobodyFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &flaky{Memory: query.NewMemory(query.MemoryConfig{})}
+		b := bus.New(bus.Config{Channel: memory.New(memory.DeadCapacity(100))})
+		sums := query.NewTable[string, int](m.Memory)
+		p := query.Project(b, "sums", m)
+		query.Apply(p, func(ctx context.Context, e added) error {
+			n, _ := sums.Get(ctx, total)
+			pass(time.Millisecond) // virtual
+			if again, _ := sums.Get(ctx, "other"); n != again {
+				return errTest // what it has read never was
+			}
+			return errors.Join(sums.Put(ctx, total, n+1), sums.Put(ctx, "other", n+1))
+		}, bus.Workers(8), bus.Retry(bus.Backoff{Attempts: 1}))
+		require.NoError(t, b.Start(t.Context()))
+		m.unknown.Store(20)
+		for i := range 100 {
+			require.NoError(t, b.Publish(t.Context(), added{fmt.Sprint(i), 1}))
+		}
+		require.NoError(t, b.Publish(t.Context(), added{"last", 1}, bus.ID("last")))
+		require.NoError(t, p.Wait(t.Context(), "last"))
+		n, _ := sums.Get(t.Context(), total)
+		require.Equal(t, 101, n)
+		for d, err := range b.DeadLetters(t.Context(), "sums") {
+			t.Error("a dead letter", d, err)
+		}
+		require.NoError(t, b.Shutdown(t.Context()))
+	})
 }

@@ -107,7 +107,8 @@ func (r *rebuild) deadError() error {
 		return nil
 	}
 	s := r.first.step
-	return fmt.Errorf("events that failed for good: %d, the first of them %q of topic %q at %v: %w", r.dead, s.ID, s.Topic, s.At, r.first.err)
+	return fmt.Errorf("events that failed for good: %d, the first of them %q of topic %q at %v: %w",
+		r.dead, s.ID, s.Topic, s.At, r.first.err)
 }
 
 // run builds the generation and lets it serve.

@@ -28,10 +28,6 @@ func TestRebuild(t *testing.T) {
 		s := newShop(t, ch, mem, bus.Workers(4))
 		var factor atomic.Int64
 		factor.Store(1)
-		type priced struct {
-			Key string
-			N   int
-		}
 		var rebuilt atomic.Int32
 		query.ApplyRaw(s.p, []string{"priced"}, func(ctx context.Context, e event.Event) error {
 			if query.Rebuilding(ctx) {
@@ -214,4 +210,21 @@ func TestRebuildWithFaults(t *testing.T) {
 			s.nothingLeft()
 		})
 	}
+}
+
+// A rebuild begins with the oldest event, wherever the projection began.
+func TestRebuildFromTheOldest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ch := memory.New(memory.Retain(100))
+		before := bus.New(bus.Config{App: "before", Channel: ch, KeepChannel: true})
+		require.NoError(t, before.Start(t.Context()))
+		require.NoError(t, before.Publish(t.Context(), added{"a", 1}))
+		require.NoError(t, before.Shutdown(t.Context()))
+		s := newShop(t, ch, query.NewMemory(query.MemoryConfig{}), bus.From(event.Newest())).start()
+		s.publish(added{"a", 1}, bus.ID("mine"))
+		require.NoError(t, s.p.Wait(t.Context(), "mine"))
+		require.Equal(t, 1, s.all()["a"])
+		require.NoError(t, s.p.Rebuild(t.Context()))
+		require.Equal(t, 2, s.all()["a"])
+	})
 }

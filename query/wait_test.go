@@ -237,3 +237,16 @@ func TestWaitBehindTheBeginning(t *testing.T) {
 		require.NoError(t, before.Shutdown(t.Context()))
 	})
 }
+
+// A commit of this process is seen at once.
+func TestWaitIsWoken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		s := gated(t, memory.New(), gate).start()
+		s.slow("e")
+		time.AfterFunc(10*time.Second+111*time.Millisecond, func() { close(gate) })
+		began := time.Now()
+		require.NoError(t, s.p.Wait(t.Context(), "e"))
+		require.LessOrEqual(t, time.Since(began), 10*time.Second+112*time.Millisecond)
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/leat-go/leat/event"
@@ -55,8 +56,16 @@ func (ch *Channel) letters(ctx context.Context, topic, group string, which ...in
 	return ls, err
 }
 
-// stretches returns what there is of a topic; nothing of one that doesn't exist.
+// stretches returns what there is of a topic, up to what is committed; nothing of one
+// that doesn't exist.
 func (ch *Channel) stretches(ctx context.Context, topic string) (map[int32]stretch, error) {
+	return ch.stretchesTo(ctx, topic, (*kadm.Client).ListCommittedOffsets)
+}
+
+// stretchesTo returns what there is of a topic, up to what list says.
+func (ch *Channel) stretchesTo(
+	ctx context.Context, topic string, list func(*kadm.Client, context.Context, ...string) (kadm.ListedOffsets, error),
+) (map[int32]stretch, error) {
 	adm, err := ch.admin()
 	if err != nil {
 		return nil, err
@@ -68,7 +77,9 @@ func (ch *Channel) stretches(ctx context.Context, topic string) (map[int32]stret
 	if err != nil {
 		return nil, fmt.Errorf("kafka: where topic %q begins: %w", topic, err)
 	}
-	ends, err := listed(ctx, adm.ListCommittedOffsets, topic)
+	ends, err := listed(ctx, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
+		return list(adm, ctx, topics...)
+	}, topic)
 	if unknown(err) {
 		return map[int32]stretch{}, nil
 	}

@@ -41,6 +41,17 @@
 // runs the member reads nothing new. A member that hears nothing from the coordinator
 // for a session timeout gives up by its own clock what it has.
 //
+// # Positions
+//
+// A position is the partition and the offset plus one. What takes another way, through
+// the dead letters or the delay topic, keeps the position that it had in its topic, and
+// the gap before it; an event of ProduceTo never stood there and has none. Markers of
+// transactions, aborted records and what compaction left out are gaps, and so is, when a
+// partition is new to a member, all that the group has settled of it: with it what waits
+// behind a parked key since an earlier tenure, which comes all the same. With
+// Config.DelayTopics what was settled before is no gap, since it may wait there for its time; nor are
+// the markers behind the last of it. [Channel.Ends] passes over markers.
+//
 // # Retries
 //
 // A partition can't take events back one by one (GivesBack is false): the bus holds what

@@ -33,7 +33,7 @@ type slot struct {
 	kept     *kept        // what goes out with its ack
 	part     *part        // in the transaction that acks it
 	offset   int64
-	gap      int64 // offsets right before origin without an event that is owed
+	gap      int64 // offsets right before origin of which nothing is to come
 	failures int32
 	state    state
 	mark     event.Mark
@@ -54,7 +54,7 @@ type lane struct {
 	deliver     uint64 // the next to hand out
 	due         []dueAt
 	next        int64 // offset behind the last record that was seen
-	passed      int64 // offset behind the last event that is owed: up to the next one is a gap
+	passed      int64 // offset behind the last event that the owner got: up to the next one is a gap, with what was settled before
 	count       [states]int
 
 	ahead    []span // settled by an owner before us, above what was committed
@@ -81,7 +81,7 @@ const (
 
 // begin sets where the lane begins.
 func (l *lane) begin(at int64, p progress) {
-	l.next, l.passed = at, at
+	l.next = at
 	l.ahead, l.failures = p.settled, p.failures
 	if n := len(p.settled); n > 0 {
 		l.exact = p.settled[n-1].to

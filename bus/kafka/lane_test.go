@@ -67,3 +67,30 @@ func TestDelayedTakeTheirPlaceWhenTheyAreDue(t *testing.T) {
 	fourth := push(queued)
 	require.Equal(t, []uint64{delayed2, fourth}, handed())
 }
+
+// What an owner before us has settled may wait in the delay topic, where there is one: it is in no
+// gap then. What was never the group's is.
+func TestGapBehindAnotherOwner(t *testing.T) {
+	for _, delays := range []bool{false, true} {
+		c := &consumer{ch: &Channel{cfg: Config{DelayTopics: delays}}}
+		o := &tenure{c: c, keys: parkedKeys{fold: newFold(true)}}
+		l := &lane{t: o, next: -1}
+		l.begin(10, progress{settled: []span{{11, 13}}})
+		if delays {
+			l.passed = 10
+		}
+		var gaps []int64
+		for at := int64(10); at < 15; at++ {
+			n := l.last
+			l.enter(&kgo.Record{Offset: at}, slot{offset: at}, nil)
+			if s := l.slot(n); s != nil && s.state != settled {
+				gaps = append(gaps, s.gap)
+			}
+		}
+		want := []int64{10, 2, 0}
+		if delays {
+			want = []int64{0, 0, 0}
+		}
+		require.Equal(t, want, gaps)
+	}
+}

@@ -38,7 +38,7 @@ const (
 	headerFirst     = headerPrefix + "first_failed_at"
 	headerStack     = headerPrefix + "stack"
 	headerOrigin    = headerPrefix + "origin" // where the event stands in its topic
-	headerGap       = headerPrefix + "gap"    // offsets right before that without an event
+	headerGap       = headerPrefix + "gap"    // offsets right before that of which nothing comes
 	headerRaw       = headerPrefix + "raw"    // the value is no event
 	headerMark      = headerPrefix + "mark"   // redriven or replayed
 	headerRepaired  = headerPrefix + "repaired"

@@ -150,8 +150,8 @@ func (s *session) take(f *fetched) {
 	if l.next < 0 { // the first of this tenure
 		b := s.beginningOf(f.t.partition, rs[0].Offset)
 		l.begin(b.at, b.p)
-		if b.unbegun {
-			l.passed = 0
+		if c.ch.cfg.DelayTopics && !b.unbegun { // what was settled may wait in the delay topic
+			l.passed = b.at
 		}
 	}
 	if from, to := l.next, f.logStart; from < to {
@@ -189,7 +189,7 @@ func (s *session) decode(rs []*kgo.Record) []slot {
 // enter opens a slot for a record, unless it is settled already.
 func (l *lane) enter(r *kgo.Record, s slot, moves []move) []move {
 	if !l.saw(r.Offset) {
-		if !l.redrive { // no gap: it may have been moved away, and come again
+		if !l.redrive && l.t.c.ch != nil && l.t.c.ch.cfg.DelayTopics {
 			l.passed = max(l.passed, r.Offset+1)
 		}
 		return moves

@@ -183,6 +183,7 @@ func (c *Channel) Consumer(ctx context.Context, s event.Subscription) (event.Con
 	for _, q := range queues {
 		if len(q.members) == 0 {
 			q.tellAt = 0 // who was told has left
+			q.closeGaps()
 		}
 		q.members = append(q.members, m)
 	}
@@ -254,10 +255,8 @@ func (g *group) queueOf(t *topic, from event.Start) *queue {
 	if free == len(g.queues) {
 		g.queues = append(g.queues, nil)
 	}
-	q := t.attach(g, int32(free), from)
-	q.passed = 0 // nothing before was ever the group's
-	g.queues[free] = q
-	return q
+	g.queues[free] = t.attach(g, int32(free), from)
+	return g.queues[free]
 }
 
 // Close implements [event.Channel]. What is unsettled is dropped: the channel was

@@ -31,6 +31,12 @@
 // by one group only). A group gets the events of a topic in that order, as long as
 // none of them has to wait and none went over a bound.
 //
+// [Channel.Ends] is the offset of the last event for all groups; what ProduceTo sent to
+// one of them is in Delivery.Gap for the others. Members of a group share the lane, so
+// each gets a part of its positions only. An event that was cancelled is in no gap when
+// the group had it among its delayed ones already: it never comes. A redriven event
+// has its old position, one of ProduceTo a new one.
+//
 // Of a key, an event is delivered only when all earlier ones of that key have been
 // delivered; and while one of them is in the hand of a member, only to that member.
 // An event that was given back with a delay keeps the later ones of its key waiting,

@@ -17,7 +17,7 @@ type queue struct {
 	since int64 // events accepted before are not for the group
 
 	in     inbox
-	passed int64 // offset up to which the inbox has been emptied, or from which on the group is owed events
+	passed int64 // offset of the last event that left the inbox: up to the next one is a gap, with what was settled before
 
 	_       apart
 	settled atomic.Int64

@@ -166,7 +166,7 @@ func (t *topic) look(queues []*queue) int {
 // attach makes the queue of a group on the topic and hands it what the topic has
 // kept. Topic and group are locked.
 func (t *topic) attach(g *group, index int32, from event.Start) *queue {
-	q := &queue{t: t, g: g, index: index, passed: t.offset}
+	q := &queue{t: t, g: g, index: index}
 	q.in.init()
 	switch from.Kind {
 	case event.StartNewest:
@@ -177,14 +177,10 @@ func (t *topic) attach(g *group, index int32, from event.Start) *queue {
 	default:
 		n := 0
 		t.ring.each(func(en entry) {
-			if en.at < q.since {
-				return
+			if en.at >= q.since {
+				q.in.put(en)
+				n++
 			}
-			if n == 0 {
-				q.passed = en.offset() - 1 // what was before is no gap: it isn't the group's
-			}
-			q.in.put(en)
-			n++
 		})
 		q.in.publish(n)
 	}

@@ -37,8 +37,9 @@ func lastOf(ds []event.Delivery) map[int32]int64 {
 }
 
 // covered fails unless all positions of a topic, from the first that a group got up to
-// the ends, are those of deliveries or in the gap before one, and none is both.
-func (e *env) covered(ds []event.Delivery, ends map[int32]int64) {
+// the ends, are those of deliveries or in the gap before one, and none is both. It
+// returns the first.
+func (e *env) covered(ds []event.Delivery, ends map[int32]int64) map[int32]int64 {
 	e.t.Helper()
 	at := map[event.Position]string{}
 	for _, d := range ds {
@@ -79,6 +80,7 @@ func (e *env) covered(ds []event.Delivery, ends map[int32]int64) {
 			}
 		}
 	}
+	return first
 }
 
 // others sends something to another group, where that can be done.
@@ -208,6 +210,35 @@ var gapCases = []testCase{
 		},
 	},
 	{
+		name:    "BeforeTheFirst",
+		promise: "All before the first event that a member gets of a lane is in the gap before it: what was there before the group began, and what the group has settled.",
+		needs:   []need{knowsEnds, positions},
+		run: func(e *env) {
+			topic, group := e.topic("orders"), e.group("a")
+			m := e.join(group, topic)
+			events := func(n int) (all []event.Event) {
+				for k := range 5 { // the same lanes each time
+					all = append(all, keyed(fmt.Sprint("key", k), 2*n+1, 2*n+2)...)
+				}
+				return all
+			}
+			e.produce(topic, events(0)...)
+			m.handleAny(events(0)...)
+			m.close()
+			m = e.join(group, topic)
+			newest := e.joinAs(event.Subscription{Group: e.group("newest"), Topics: []string{topic}, From: event.Newest()})
+			e.produce(topic, events(1)...)
+			ends := e.ends(topic)
+			for _, m := range []*member{m, newest} {
+				for lane, first := range e.covered(m.handleAny(events(1)...), ends) {
+					if first != 1 {
+						e.fatalf("%s got nothing before in lane %d; but the gap before its first event there begins at %d only", m.name, lane, first)
+					}
+				}
+			}
+		},
+	},
+	{
 		name:    "OfDelayed",
 		promise: "The position of a delayed event is in no gap, also where others came before it: it comes later, with the gap before it.",
 		needs:   []need{knowsEnds, positions, delays},
@@ -215,18 +246,16 @@ var gapCases = []testCase{
 			topic := e.topic("orders")
 			a, other := e.join(e.group("a"), topic), e.join(e.group("b"), topic).group
 			wait := e.delay(e.Guarantees.MaxDelay)
-			var now, late []event.Event
+			var events []event.Event
 			for i := range 6 {
 				e.others(other, topic, numbered("other", i))
-				x, y := numbered("late", i), numbered("now", i)
-				x = later(x, wait)
+				x, y := later(numbered("late", i), wait), numbered("now", i)
 				e.produce(topic, x)
 				e.produce(topic, y)
-				now, late = append(now, y), append(late, x)
+				events = append(events, x, y)
 			}
 			ends := e.ends(topic)
-			ds := a.handleAny(now...)
-			e.covered(append(ds, a.handleAny(late...)...), ends)
+			e.covered(a.handleAny(events...), ends)
 		},
 	},
 	{

@@ -52,6 +52,7 @@ type logGroup struct {
 	done    map[logPartition]map[int]bool
 	owner   map[logPartition]*logMember
 	next    map[logPartition]int
+	passed  map[logPartition]int // behind the last one that the owner got, or passed on
 	tenure  map[logPartition]uint64
 	members []*logMember
 	moving  int // rebalances under way
@@ -226,7 +227,7 @@ func (b *logBroker) Consumer(ctx context.Context, s event.Subscription) (event.C
 	if g == nil {
 		g = &logGroup{
 			b: b, topics: map[string]bool{}, start: map[logPartition]int{}, done: map[logPartition]map[int]bool{},
-			owner: map[logPartition]*logMember{}, next: map[logPartition]int{}, tenure: map[logPartition]uint64{},
+			owner: map[logPartition]*logMember{}, next: map[logPartition]int{}, passed: map[logPartition]int{}, tenure: map[logPartition]uint64{},
 			parked: map[logKey]bool{}, front: map[logPartition][]*logAgain{},
 		}
 		b.groups[s.Group] = g
@@ -331,7 +332,7 @@ func (g *logGroup) give(p logPartition, to *logMember) {
 	}
 	g.tenure[p]++
 	g.owner[p] = to
-	g.next[p] = g.start[p]
+	g.next[p], g.passed[p] = g.start[p], 0
 	for _, a := range g.front[p] {
 		a.out = false
 	}

@@ -58,8 +58,11 @@ func (m *logMember) take(p logPartition, buf []event.Delivery) int {
 		case m.g.done[p][off]:
 		case m.g.parked[logKey{p.topic, r.e.Key()}]:
 			m.g.buryBehind(p, off, r)
+			m.g.passed[p] = off + 1
 		default:
 			buf[n] = m.deliver(p, off, r, nil)
+			buf[n].Gap = int64(off - m.g.passed[p])
+			m.g.passed[p] = off + 1
 			n++
 		}
 	}

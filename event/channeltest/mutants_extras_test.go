@@ -134,7 +134,7 @@ func extras() []mutant {
 			}
 			return p.Produce(ctx, events...)
 		}}},
-		{name: "no gaps", byCase: []string{"Gap/OfKeys", "Gap/OfDelayed", "Gap/OfDead", "Gap/OfParked"}, fault: onDelivery(func(d *event.Delivery) { d.Gap = 0 })},
+		{name: "no gaps", byCase: []string{"Gap/OfKeys", "Gap/BeforeTheFirst", "Gap/OfDelayed", "Gap/OfDead", "Gap/OfParked"}, fault: onDelivery(func(d *event.Delivery) { d.Gap = 0 })},
 		{name: "gaps with an event in them", byCase: []string{"Gap/OfKeys", "Gap/OfDelayed"}, fault: onDelivery(func(d *event.Delivery) { d.Gap = d.Position.Offset - 1 })},
 		{name: "the gap is lost with a dead letter", byCase: []string{"Gap/OfDead", "Gap/OfParked"}, fault: onDelivery(func(d *event.Delivery) {
 			if d.Redriven {

@@ -80,6 +80,7 @@ func buildCases() []testCase {
 	}
 }
 
+//nolint:gocognit // a list
 func switchCases() []testCase {
 	return []testCase{
 		{

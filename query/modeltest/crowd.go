@@ -9,6 +9,7 @@ import (
 	"github.com/leat-go/leat/query"
 )
 
+//nolint:gocognit // a list
 func crowdCases() []testCase {
 	return []testCase{
 		{

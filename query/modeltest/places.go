@@ -8,7 +8,9 @@ func placeCases() []testCase {
 			"OutOfOrder", "Events of a lane are applied in any order; it is reached up to where none is missing.",
 			func(e *env) {
 				e.reached(topic, 0, 0)
-				for _, s := range []struct{ at, reached int64 }{{3, 0}, {5, 0}, {1, 1}, {9, 1}, {4, 1}, {2, 5}, {8, 5}, {6, 6}, {7, 9}, {10, 10}} {
+				for _, s := range []struct{ at, reached int64 }{
+					{3, 0}, {5, 0}, {1, 1}, {9, 1}, {4, 1}, {2, 5}, {8, 5}, {6, 6}, {7, 9}, {10, 10},
+				} {
 					e.isOut(at(s.at))
 					e.apply(at(s.at), "a")
 					e.isIn(at(s.at))
