@@ -283,6 +283,52 @@ func TestModelIsFoldedInBetween(t *testing.T) {
 	}
 }
 
+// What is folded between two statements of who asks is still what it was.
+func TestModelIsFoldedBetweenStatements(t *testing.T) {
+	for name, c := range map[string]struct {
+		before, after func(ctx context.Context, m query.Model, s query.Step) error
+		want          error
+	}{
+		"applied": {applyStep, applyStep, query.ErrApplied},
+		"dead":    {passAs(true), applyStep, nil},
+		"passed":  {passAs(false), applyStep, query.ErrApplied},
+		"dead, and passed": {passAs(true), func(ctx context.Context, m query.Model, s query.Step) error {
+			return errors.Join(passAs(false)(ctx, m, s), applyStep(ctx, m, s))
+		}, query.ErrApplied},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, s, pool := newModel(t)
+			ctx := t.Context()
+			one := step(1)
+			one.ID = "" // told by the position alone
+			require.NoError(t, c.before(ctx, m, one))
+			const lock = "hashtextextended(%s, 7)"
+			key := "'" + s.SchemaName() + "'"
+			_, err := pool.Exec(ctx, fmt.Sprintf("create function %s() returns trigger language plpgsql as $$ begin "+
+				"perform pg_advisory_xact_lock("+lock+"); return null; end $$; create trigger stop after insert on %s execute function %[1]s()",
+				s.Table("stop"), key, s.Table("applied")))
+			require.NoError(t, err)
+			stop, err := pool.Begin(ctx)
+			require.NoError(t, err)
+			defer func() { _ = stop.Rollback(context.WithoutCancel(ctx)) }()
+			_, err = stop.Exec(ctx, fmt.Sprintf("select pg_advisory_xact_lock("+lock+")", key))
+			require.NoError(t, err)
+			got := make(chan error)
+			go func() { got <- c.after(ctx, m, one) }()
+			waiting(t, pool, s.SchemaName())
+			require.NoError(t, s.KeepOnce(ctx))
+			require.Zero(t, count(t, s, pool, "applied"))
+			require.NoError(t, stop.Commit(ctx))
+			require.ErrorIs(t, <-got, c.want)
+			require.ErrorIs(t, applyStep(ctx, m, one), query.ErrApplied)
+		})
+	}
+}
+
+func passAs(dead bool) func(ctx context.Context, m query.Model, s query.Step) error {
+	return func(ctx context.Context, m query.Model, s query.Step) error { return m.Pass(ctx, s, dead) }
+}
+
 // waiting returns when a statement waits for another transaction.
 func waiting(t *testing.T, pool *pgxpool.Pool, statement string) {
 	t.Helper()

@@ -141,6 +141,7 @@ func TestModelApplies(t *testing.T) {
 	ctx := t.Context()
 	u, err := m.Begin(ctx, step(1))
 	require.NoError(t, err)
+	defer u.Rollback(ctx)
 	require.NoError(t, order(ctx, u, "e1"))
 	require.Empty(t, orders(t, m))
 	require.Equal(t, []bool{false}, seen(t, m, "e1"))
@@ -280,7 +281,17 @@ func TestModelDead(t *testing.T) {
 			keep(t, s)
 			for _, s := range []query.Step{again, step(2), step(1)} {
 				require.ErrorIs(t, applyStep(ctx, m, s), query.ErrApplied)
+				s.ID = "" // told by the position alone
+				require.ErrorIs(t, applyStep(ctx, m, s), query.ErrApplied)
 			}
+			require.NoError(t, m.Pass(ctx, step(7), true))
+			require.NoError(t, s.KeepOnce(ctx))
+			gap = step(9)
+			gap.Gap = 3
+			require.NoError(t, m.Pass(ctx, gap, false))
+			u, err = m.Begin(ctx, step(7))
+			require.NoError(t, err, "a gap changes nothing of what is dead")
+			u.Rollback(ctx)
 			require.NoError(t, m.Pass(ctx, step(2), true), "it changes nothing")
 			keep(t, s)
 			require.ErrorIs(t, applyStep(ctx, m, step(2)), query.ErrApplied)
@@ -290,7 +301,7 @@ func TestModelDead(t *testing.T) {
 			require.NoError(t, m.Pass(ctx, step(5), false), "it is passed for good")
 			keep(t, s)
 			require.ErrorIs(t, applyStep(ctx, m, step(5)), query.ErrApplied)
-			require.EqualValues(t, 5, reached(t, m))
+			require.EqualValues(t, 9, reached(t, m))
 		})
 	}
 }
