@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -246,4 +247,42 @@ type renamed struct{ named }
 
 func (renamed) Message(reflect.Type) (event.Message, bool) {
 	return event.Message{Type: "get-order"}, true
+}
+
+// One subscription serves all that a Bus asks, and Shutdown leaves none.
+func TestOneInbox(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ch := &opened{Channel: memory.New()}
+		server := bus.New(bus.Config{App: "server", Channel: ch, KeepChannel: true})
+		query.Handle(server, func(context.Context, getOrder) (order, error) { return order{}, nil })
+		client := bus.New(bus.Config{App: "client", Channel: ch, KeepChannel: true})
+		for _, b := range []*bus.Bus{server, client} {
+			require.NoError(t, b.Start(t.Context()))
+		}
+		for range 100 {
+			_, err := query.Ask[order](t.Context(), client, getOrder{})
+			require.NoError(t, err)
+			for _, err := range query.AskAll[order](t.Context(), client, getOrder{}) {
+				require.NoError(t, err)
+			}
+		}
+		require.EqualValues(t, 1, ch.private.Load())
+		require.NoError(t, client.Shutdown(t.Context()))
+		require.NoError(t, server.Shutdown(t.Context()))
+		require.NoError(t, ch.Channel.Close(t.Context()))
+	})
+}
+
+// opened counts the subscriptions that are private to a Bus.
+type opened struct {
+	*memory.Channel
+
+	private atomic.Int64
+}
+
+func (o *opened) Consumer(ctx context.Context, s event.Subscription) (event.Consumer, error) {
+	if s.Ephemeral {
+		o.private.Add(1)
+	}
+	return o.Channel.Consumer(ctx, s)
 }
