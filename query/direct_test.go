@@ -252,7 +252,7 @@ func (renamed) Message(reflect.Type) (event.Message, bool) {
 // One subscription serves all that a Bus asks, and Shutdown leaves none.
 func TestOneInbox(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ch := &opened{Channel: memory.New()}
+		ch := &privates{Channel: memory.New()}
 		server := bus.New(bus.Config{App: "server", Channel: ch, KeepChannel: true})
 		query.Handle(server, func(context.Context, getOrder) (order, error) { return order{}, nil })
 		client := bus.New(bus.Config{App: "client", Channel: ch, KeepChannel: true})
@@ -273,14 +273,14 @@ func TestOneInbox(t *testing.T) {
 	})
 }
 
-// opened counts the subscriptions that are private to a Bus.
-type opened struct {
+// privates counts the subscriptions that are private to a Bus.
+type privates struct {
 	*memory.Channel
 
 	private atomic.Int64
 }
 
-func (o *opened) Consumer(ctx context.Context, s event.Subscription) (event.Consumer, error) {
+func (o *privates) Consumer(ctx context.Context, s event.Subscription) (event.Consumer, error) {
 	if s.Ephemeral {
 		o.private.Add(1)
 	}
