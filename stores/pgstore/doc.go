@@ -58,24 +58,25 @@
 //	p := query.Project(b, "order-list", m)
 //
 // Each generation of the tables has a schema of its own, named after the store's, the
-// projection and a number, with a hash where that is too long or taken. It is the first of the search_path, before
-// what the role has there: the same SQL works in each. The role needs the
-// right to create schemas in the database. When the tables change their form, rebuild the projection.
+// projection and a number, with a hash where that is too long or taken. It is the first of
+// the search_path, before what the role has there: the same SQL works in each. The role
+// needs the right to create schemas in the database. When the tables are to have another
+// form, rebuild the projection.
 //
 // What is applied has a row for each position, which its transaction inserts: no row is
 // written by two of them, so that events of different keys don't wait for each other. Of
-// two for the same position, or of the same source and id, the second waits for the first, for
-// some seconds. From time to time the rows are folded into ranges, by those who apply and by
-// [Store.Keep]. To apply an event costs two round trips beside what its handler does: one
-// that begins, and one that commits; to pass one costs one.
+// two for the same position, or of the same source and id, the second waits for the first,
+// for some seconds. From time to time the rows are folded into ranges, by those who apply
+// and by [Store.Keep]. To apply an event costs two round trips beside what its handler does,
+// one that begins and one that commits; to pass one costs one.
 //
-// Who commits makes sure that the generation still serves, with an advisory lock that is shared until
-// the commit; row locks would be written to the table by each. Who lets another serve takes
-// the lock. So a handler that takes its time doesn't hold up the switch: it runs again, in the new generation. The
-// one before is dropped when nobody is in it any more.
+// Who commits makes sure that the generation still serves, by an advisory lock that is
+// shared until the commit; shared locks of a row would be written by each. Who lets another
+// serve takes the lock. So a handler that takes its time doesn't hold up the switch: it runs
+// again, in the new generation. The one before is dropped when nobody is in it any more.
 //
-// These transactions are READ COMMITTED, also with [Serializable]: one that looks back to
-// its beginning could miss what was folded since. The ids of events are kept for
+// These transactions are READ COMMITTED, also with [Serializable]: one that sees only what
+// was there when it began could miss what was folded since. The ids of events are kept for
 // [Lately], those of events without a position, or that were dead, for [Window].
 //
 // # Time

@@ -402,7 +402,7 @@ func TestModelRebuildsUnderLoad(t *testing.T) {
 	for err := range errs {
 		require.NoError(t, err)
 	}
-	require.EqualValues(t, events, reached(t, m))
+	require.Equal(t, events, reached(t, m))
 	got := orders(t, m)
 	require.Len(t, got, int(events))
 	for id, n := range got {
