@@ -18,10 +18,11 @@ import (
 // so does one that is asked with another type than the handler has: encoded, and decoded
 // again. Limits of a group, [bus.Workers] say, are for what comes over the channel.
 //
-// Else it is asked over the channel, at once, also under a handler's context, and the first
-// answer counts. That ends with ctx, or after 30 seconds if ctx has no deadline, with
-// [ErrNoAnswer]; and with [ErrNoHandler] where the channel can tell that nobody is there. opts
-// are those of [bus.Bus.Publish], for what goes over the channel.
+// Else it is asked over the channel, at once, also under a handler's context (not that of a
+// whole batch: see [event.Element]), and the first answer counts. That ends with ctx, or after 30
+// seconds if ctx has no deadline, with [ErrNoAnswer], or the error of sending if ctx ends before
+// the query is sent; and with [ErrNoHandler] where the channel can tell that nobody is there.
+// opts are those of [bus.Bus.Publish], for what goes over the channel.
 func Ask[R, Q any](ctx context.Context, b *bus.Bus, q Q, opts ...bus.PublishOption) (R, error) {
 	style := b.Style()
 	l, ok := style.Kept(localKey[Q]{}).(*local[Q, R])
