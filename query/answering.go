@@ -15,8 +15,17 @@ type answering struct{ *queries }
 
 var _ event.Middleware = answering{}
 
-// answerPause is after what time a query comes again whose answer couldn't be sent.
-const answerPause = 100 * time.Millisecond
+// After what time a query comes again whose answer couldn't be sent: each time after twice as
+// long, since what it says of who waits, and for how long, comes from outside.
+const (
+	answerFirst = 100 * time.Millisecond
+	answerMax   = 30 * time.Second
+)
+
+func answerPause(ctx context.Context) time.Duration {
+	info, _ := event.FromContext(ctx)
+	return min(answerFirst<<min(max(info.Attempt-1, 0), 10), answerMax)
+}
 
 // calledKey is where a call in the handler's own process keeps a *called.
 type calledKey struct{}
@@ -47,7 +56,9 @@ func (a answering) Wrap(next event.Handler) event.Handler {
 			return err
 		}
 		if over { // the handler's time; that of who waits may not be
-			ctx = request.NewWithin(context.WithoutCancel(ctx), by)
+			longer := request.NewWithin(context.WithoutCancel(ctx), by)
+			defer longer.End()
+			ctx = longer
 		}
 		return a.answer(ctx, wanted, err)
 	}
@@ -62,7 +73,7 @@ func (a answering) answer(ctx context.Context, wanted request.Wanted, err error)
 		said.Result, _ = event.ResultOf(ctx)
 	}
 	if failed := a.requests.AnswerTo(ctx, wanted, said); failed != nil {
-		return event.Postpone(answerPause, failed)
+		return event.Postpone(answerPause(ctx), failed)
 	}
 	if err != nil {
 		return event.Reject(err) // answered: it neither comes again nor is kept

@@ -18,10 +18,11 @@ import (
 // so does one that is asked with another type than the handler has: encoded, and decoded
 // again. Limits of a group, [bus.Workers] say, are for what comes over the channel.
 //
-// Else it is asked over the channel, at once, also under a handler's context, and the first
-// answer counts. That ends with ctx, or after 30 seconds if ctx has no deadline, with
-// [ErrNoAnswer]; and with [ErrNoHandler] where the channel can tell that nobody is there. opts
-// are those of [bus.Bus.Publish], for what goes over the channel.
+// Else it is asked over the channel, at once, also under a handler's context (not that of a
+// whole batch: see [event.Element]), and the first answer counts. That ends with ctx, or after 30
+// seconds if ctx has no deadline, with [ErrNoAnswer], or the error of sending if ctx ends before
+// the query is sent; and with [ErrNoHandler] where the channel can tell that nobody is there.
+// opts are those of [bus.Bus.Publish], for what goes over the channel.
 func Ask[R, Q any](ctx context.Context, b *bus.Bus, q Q, opts ...bus.PublishOption) (R, error) {
 	style := b.Style()
 	l, ok := style.Kept(localKey[Q]{}).(*local[Q, R])
@@ -59,7 +60,7 @@ func (qs *queries) ask(ctx context.Context, q any, opts []bus.PublishOption) (ev
 	if err := qs.style.Accepts(ctx); err != nil {
 		return event.Event{}, err
 	}
-	typ, topic, err := qs.describe(q)
+	typ, err := qs.describe(q)
 	if err != nil {
 		return event.Event{}, err
 	}
@@ -69,7 +70,7 @@ func (qs *queries) ask(ctx context.Context, q any, opts []bus.PublishOption) (ev
 	if !qs.style.HasChannel() {
 		return event.Event{}, unanswered(typ, ErrNoHandler)
 	}
-	return qs.request(ctx, q, typ, topic, opts)
+	return qs.request(ctx, q, typ, opts)
 }
 
 // call calls the handler of this process with all that is around it.
@@ -90,19 +91,19 @@ func (qs *queries) call(ctx context.Context, q any, opts []bus.PublishOption) (e
 }
 
 // request asks over the channel.
-func (qs *queries) request(ctx context.Context, q any, typ, topic string, opts []bus.PublishOption) (event.Event, error) {
+func (qs *queries) request(ctx context.Context, q any, typ string, opts []bus.PublishOption) (event.Event, error) {
 	call, err := qs.requests.Open(ctx)
 	if err != nil {
 		return event.Event{}, unanswered(typ, err)
 	}
 	defer call.End()
-	from := request.Repliers{Type: typ, Topic: topic}
-	if err := qs.requests.CheckReplier(call.Context(), from); err != nil { //nolint:contextcheck // it is ctx, with a deadline
-		return event.Event{}, unanswered(typ, err)
-	}
 	topic, e, err := qs.style.Prepare(ctx, q, opts, call.Attributes())
 	if err != nil {
 		return event.Event{}, err
+	}
+	from := request.Repliers{Type: typ, Topic: topic}
+	if err := qs.requests.CheckReplier(call.Context(), from); err != nil { //nolint:contextcheck // it is ctx, with a deadline
+		return event.Event{}, unanswered(typ, err)
 	}
 	send := func(ctx context.Context) error { return qs.style.Send(ctx, topic, e, true) }
 	answer, err := call.Ask(e, from, send) //nolint:contextcheck // the same

@@ -45,7 +45,7 @@ func AskAll[R, Q any](ctx context.Context, b *bus.Bus, q Q, opts ...bus.PublishO
 
 // gather asks everybody, and hands on what they answer until use has enough.
 func (qs *queries) gather(ctx context.Context, q any, opts []bus.PublishOption, use func(event.Event) bool) error {
-	typ, topic, err := qs.describe(q)
+	typ, err := qs.describe(q)
 	if err != nil {
 		return err
 	}
@@ -57,14 +57,14 @@ func (qs *queries) gather(ctx context.Context, q any, opts []bus.PublishOption, 
 		return unanswered(typ, err)
 	}
 	defer call.End()
+	topic, e, err := qs.style.Prepare(ctx, q, opts, call.Attributes())
+	if err != nil {
+		return err
+	}
 	from := request.Repliers{Type: typ, Topic: topic}
 	known, err := qs.requests.CountRepliers(call.Context(), from) //nolint:contextcheck // it is ctx, with a deadline
 	if err != nil {
 		return unanswered(typ, err)
-	}
-	topic, e, err := qs.style.Prepare(ctx, q, opts, call.Attributes())
-	if err != nil {
-		return err
 	}
 	send := func(ctx context.Context) error { return qs.style.Send(ctx, topic, e, true) }
 	for answer, err := range call.Gather(e, from, known, send) { //nolint:contextcheck // the same
@@ -78,14 +78,14 @@ func (qs *queries) gather(ctx context.Context, q any, opts []bus.PublishOption, 
 	return nil
 }
 
-// describe returns the event type and the topic of a query, if it can be asked now.
-func (qs *queries) describe(q any) (typ, topic string, err error) {
+// describe returns the event type of a query, if it can be asked.
+func (qs *queries) describe(q any) (typ string, err error) {
 	if _, raw := q.(event.Event); raw || q == nil {
-		return "", "", fmt.Errorf("query: a %T is no query: ask with a value of its type", q)
+		return "", fmt.Errorf("query: a %T is no query: ask with a value of its type", q)
 	}
-	typ, topic, err = qs.style.Message(reflect.TypeOf(q))
+	typ, _, err = qs.style.Message(reflect.TypeOf(q))
 	if err != nil {
 		err = fmt.Errorf("query: %w", err)
 	}
-	return typ, topic, err
+	return typ, err
 }

@@ -253,11 +253,21 @@ func testInside(w *world) {
 	query.Handle(client, func(ctx context.Context, q getShelf) (order, error) {
 		return query.Ask[order](ctx, client, getOrder(q))
 	})
+	type getRack struct{ ID string }
+	query.Handle(client, func(ctx context.Context, q getRack) (o order, err error) {
+		for r, failed := range query.AskAll[order](ctx, client, getOrder(q)) {
+			o, err = r.Value, failed
+		}
+		return o, err
+	})
 	third := w.bus("third")
 	w.start(server, client, third)
 	o, err := query.Ask[order](w.within(time.Minute), third, getShelf{ID: "7"})
 	require.NoError(w.t, err)
 	require.Equal(w.t, "7", o.ID)
+	o, err = query.Ask[order](w.within(time.Minute), third, getRack{ID: "8"})
+	require.NoError(w.t, err)
+	require.Equal(w.t, "8", o.ID)
 }
 
 // Who still waits when its Bus is shut down hears that.

@@ -191,11 +191,17 @@ func (s *shared[R, Q]) ask() {
 	go s.fetch(s.asked)
 }
 
-// fetch asks, and tells the watchers.
+// fetch asks, and tells the watchers: also when a handler ends the goroutine.
 func (s *shared[R, Q]) fetch(n int) {
 	ctx, cancel := context.WithTimeout(s.ctx, askTimeout)
 	defer cancel()
-	st := s.learn(ctx, n)
+	st := &state[R]{n: n, err: errNoEnd}
+	defer s.learned(st)
+	s.learn(ctx, st)
+}
+
+// learned tells the watchers, and lets it be asked again if it has to be.
+func (s *shared[R, Q]) learned(st *state[R]) {
 	s.ws.mu.Lock()
 	defer s.ws.mu.Unlock()
 	s.asking = false
@@ -225,8 +231,7 @@ func retryPause(failed int) time.Duration {
 }
 
 // learn asks. A panic is an error.
-func (s *shared[R, Q]) learn(ctx context.Context, n int) (st *state[R]) {
-	st = &state[R]{n: n}
+func (s *shared[R, Q]) learn(ctx context.Context, st *state[R]) {
 	defer func() {
 		if v := recover(); v != nil {
 			st.err = &bus.PanicError{Value: v, Stack: debug.Stack()}
@@ -241,5 +246,4 @@ func (s *shared[R, Q]) learn(ctx context.Context, n int) (st *state[R]) {
 		var none R
 		st.answer = none
 	}
-	return st
 }

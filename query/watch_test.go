@@ -191,6 +191,34 @@ func TestWatchPanics(t *testing.T) {
 	})
 }
 
+// A handler that ends its goroutine is a failure, and the watch goes on.
+func TestWatchGoexit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bus.New(bus.Config{Channel: memory.New()})
+		calls := 0
+		query.Handle(b, func(context.Context, priceOf) (price, error) {
+			if calls++; calls == 1 {
+				runtime.Goexit()
+			}
+			return price{Cents: calls}, nil
+		})
+		require.NoError(t, b.Start(t.Context()))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var errs int
+		for p, err := range query.Watch[price](ctx, b, priceOf{"tea"}) {
+			if err == nil {
+				require.Equal(t, 2, p.Cents)
+				break
+			}
+			require.NoError(t, ctx.Err(), "it hangs")
+			errs++
+		}
+		require.Equal(t, 1, errs)
+		require.NoError(t, b.Shutdown(t.Context()))
+	})
+}
+
 // What isn't told is asked for as often as somebody wants, once for all.
 func TestWatchRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

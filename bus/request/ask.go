@@ -20,18 +20,17 @@ type Call struct {
 	r      *Requests
 	within Within
 	in     *inbox
-	began  time.Time
 	has    [2]event.Extension // what the request has to have
 }
 
 // Open begins a call, and opens the inbox unless it is open. The call ends with ctx, or after
 // 30 seconds if ctx has no deadline. End it by [Call.End].
 func (r *Requests) Open(ctx context.Context) (*Call, error) {
-	c := &Call{r: r, began: time.Now()}
+	c := &Call{r: r}
 	c.within.Context = ctx //nolint:fatcontext // of the call
 	var ok bool
 	if c.within.by, ok = ctx.Deadline(); !ok {
-		c.within.by = c.began.Add(defaultWait)
+		c.within.by = time.Now().Add(defaultWait)
 	}
 	var err error
 	if c.in, err = r.ready(&c.within); err != nil { //nolint:contextcheck // it is ctx, with a deadline
@@ -64,7 +63,7 @@ func (c *Call) Ask(request event.Event, from Repliers, send func(context.Context
 		return event.Event{}, err
 	}
 	defer c.r.stopWaiting(w)
-	w.timer.Reset(c.within.by.Sub(c.began))
+	w.timer.Reset(time.Until(c.within.by))
 	done := c.within.Context.Done()
 	if done == nil { // to select costs more
 		o := <-w.first

@@ -23,11 +23,11 @@ type Requests struct {
 	mu      sync.Mutex // never held across a call
 	inbox   *inbox     // nil: none is open, or being opened
 	waiting map[string]*waiter
-	seen    map[string]time.Time // when repliers were, by topic
-	guards  bool                 // somebody looks after those who wait
-	lately  bool                 // somebody has waited at the last tick
-	ticks   int64                // of the guard
-	free    []*waiter            // to be used again
+	seen    map[Repliers]time.Time // when they were
+	guards  bool                   // somebody looks after those who wait
+	lately  bool                   // somebody has waited at the last tick
+	ticks   int64                  // of the guard
+	free    []*waiter              // to be used again
 }
 
 type requestsKey struct{}
@@ -38,7 +38,7 @@ func Of(b *bus.Bus) *Requests {
 	if r, ok := s.Kept(requestsKey{}).(*Requests); ok {
 		return r
 	}
-	r := &Requests{b: b, style: s, app: "/" + s.App(), waiting: make(map[string]*waiter), seen: make(map[string]time.Time)}
+	r := &Requests{b: b, style: s, app: "/" + s.App(), waiting: make(map[string]*waiter), seen: make(map[Repliers]time.Time)}
 	return s.Keep(requestsKey{}, r).(*Requests) //nolint:forcetypeassert // the key is ours
 }
 

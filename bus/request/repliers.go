@@ -3,6 +3,8 @@ package request
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,7 +35,7 @@ const (
 // waits for it hears, in some seconds, if it doesn't.
 func (r *Requests) CheckReplier(ctx context.Context, of Repliers) error {
 	r.mu.Lock()
-	seen, ok := r.seen[of.Topic]
+	seen, ok := r.seen[of]
 	r.mu.Unlock()
 	if ok && time.Since(seen) < seenFor {
 		return nil
@@ -56,9 +58,9 @@ func (r *Requests) CountRepliers(ctx context.Context, of Repliers) (int, error) 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if live > 0 {
-		r.seen[of.Topic] = time.Now()
+		r.seen[of] = time.Now()
 	} else {
-		delete(r.seen, of.Topic)
+		delete(r.seen, of)
 	}
 	if groups == 0 {
 		return 0, fmt.Errorf("%w: topic %q has no group for it", ErrNoHandler, of.Topic)
@@ -130,15 +132,13 @@ func (r *Requests) waitedFor() []Repliers {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ticks++
-	topics := make(map[string]bool)
-	var all []Repliers
+	all := make(map[Repliers]bool)
 	for _, w := range r.waiting {
-		if w.tick < r.ticks-1 && w.from.Topic != "" && !topics[w.from.Topic] {
-			topics[w.from.Topic] = true
-			all = append(all, w.from)
+		if w.tick < r.ticks-1 && w.from.Topic != "" {
+			all[w.from] = true
 		}
 	}
-	return all
+	return slices.Collect(maps.Keys(all))
 }
 
 // lookAfter ends the waiting for repliers that are gone: at two looks, so that an answer
@@ -154,7 +154,7 @@ func (r *Requests) lookAfter(ctx context.Context, of Repliers) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for id, w := range r.waiting {
-		if w.from.Topic != of.Topic || w.tick >= r.ticks-1 {
+		if w.from != of || w.tick >= r.ticks-1 {
 			continue
 		}
 		if w.all != nil && w.looked {
