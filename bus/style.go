@@ -87,6 +87,10 @@ func (s Style) Around(group, typ string) (all []event.Middleware, timeout time.D
 	return all, h.opts.timeout, len(s.b.hooks.attempt) > 0, true
 }
 
+// Unreadable reports whether an error is the Bus's own, of an event that it couldn't turn into a
+// message: decoding failed, or the catalog refused it.
+func (Style) Unreadable(err error) bool { return final(err) }
+
 // Encode encodes a value as a message would be.
 func (s Style) Encode(v any) (contentType string, data []byte, err error) {
 	codec := s.b.cfg.Codecs[0]

@@ -68,7 +68,7 @@ func (a answering) Wrap(next event.Handler) event.Handler {
 func (a answering) answer(ctx context.Context, wanted request.Wanted, err error) error {
 	var said request.Answer
 	if err != nil {
-		said.Err = answerTo(err)
+		said.Err = a.answerTo(err)
 	} else {
 		said.Result, _ = event.ResultOf(ctx)
 	}

@@ -84,6 +84,9 @@ func (qs *queries) call(ctx context.Context, q any, opts []bus.PublishOption) (e
 	if c.err != nil {
 		err = c.err
 	}
+	if own, ok := err.(handlerError); ok { //nolint:errorlint // one that others have wrapped stays so
+		err = own.error
+	}
 	if err != nil {
 		return event.Event{}, err
 	}

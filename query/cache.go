@@ -153,7 +153,7 @@ func (c *cache[Q, R]) find(ctx context.Context, k key) (value R, m *making[R], f
 	}
 	if m = c.making[k]; m == nil {
 		m = &making[R]{done: make(chan struct{}), err: errNoEnd, began: now, keep: c.f.live.Load()}
-		first, m.end = context.WithCancel(context.WithoutCancel(ctx)) //nolint:gosec // make calls it
+		first, m.end = context.WithCancel(apart(ctx)) //nolint:gosec // make calls it
 		c.making[k] = m
 	}
 	m.waits++

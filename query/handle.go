@@ -52,7 +52,7 @@ func Handle[Q, R any](b *bus.Bus, h Func[Q, R], opts ...bus.SubscribeOption) {
 	bus.Subscribe(b, typ, func(ctx context.Context, q Q) error {
 		r, err := h(ctx, q)
 		if err != nil {
-			return err
+			return handlerError{err}
 		}
 		contentType, data, err := style.Encode(r)
 		if err != nil {

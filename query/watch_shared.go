@@ -103,7 +103,7 @@ func (ws *watches[R, Q]) join(ctx context.Context, k key, q Q, how watching) *wa
 	s := ws.keys[k]
 	if s == nil {
 		s = &shared[R, Q]{ws: ws, k: k, q: q, watchers: make(map[*watcher[R, Q]]struct{})}
-		s.ctx, s.end = context.WithCancel(context.WithoutCancel(ctx)) //nolint:gosec // leave calls it
+		s.ctx, s.end = context.WithCancel(apart(ctx)) //nolint:gosec // leave calls it
 		ws.keys[k] = s
 	}
 	s.watchers[w] = struct{}{}

@@ -80,8 +80,8 @@ func (c *Call) Ask(request event.Event, from Repliers, send func(context.Context
 // begin waits for the answers to a request, and sends it.
 func (c *Call) begin(request event.Event, w *waiter, send func(context.Context) error) error {
 	w.id = request.ID()
-	if !c.r.await(w) {
-		return errors.New("request: an answer to this id is waited for already")
+	if err := c.r.await(w); err != nil {
+		return err
 	}
 	if err := send(&c.within); err != nil {
 		c.r.stopWaiting(w)

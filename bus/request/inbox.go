@@ -52,6 +52,7 @@ type inbox struct {
 	life     context.Context //nolint:containedctx // of the inbox
 	end      context.CancelFunc
 	done     chan struct{} // nobody receives any more
+	lost     bool          // the same, under the lock of the Requests
 }
 
 // inHand is how many answers an inbox has in hand; they are passed on at once.
@@ -158,7 +159,7 @@ func (r *Requests) open(ctx context.Context, in *inbox) error {
 // receive passes on what comes, until the inbox is closed.
 func (r *Requests) receive(ctx context.Context, in *inbox) {
 	defer close(in.done)
-	defer r.forget(in)
+	defer r.lose(in)
 	buf := make([]event.Delivery, inHand)
 	acks := make([]event.Settlement, 0, inHand)
 	for {

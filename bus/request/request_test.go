@@ -422,6 +422,10 @@ func TestInboxEnds(t *testing.T) {
 		second, err := request.Of(b).Address(t.Context())
 		require.NoError(t, err)
 		require.NotEqual(t, first.Instance, second.Instance)
+		began := time.Now()
+		_, err = ask(t.Context(), b, 1)
+		require.ErrorContains(t, err, "ask again")
+		require.Zero(t, time.Since(began), "who waits hears it")
 		require.NoError(t, b.Shutdown(t.Context()))
 	})
 }

@@ -72,15 +72,18 @@ func (w *waiter) tell(o outcome) bool {
 }
 
 // await lets w wait for answers to a request.
-func (r *Requests) await(w *waiter) bool {
+func (r *Requests) await(w *waiter) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.waiting[w.id] != nil {
-		return false
+	switch {
+	case w.in.lost:
+		return errLost
+	case r.waiting[w.id] != nil:
+		return errors.New("request: an answer to this id is waited for already")
 	}
 	r.waiting[w.id] = w
 	r.guarded(w)
-	return true
+	return nil
 }
 
 // stopWaiting ends the waiting, and takes back a waiter for one answer, which nobody can tell
@@ -119,6 +122,22 @@ func (r *Requests) pass(answer event.Event) {
 // Dropped returns how many answers came that nobody waited for any more: late ones, and
 // those that came again.
 func (r *Requests) Dropped() int64 { return r.dropped.Load() }
+
+// lose forgets an inbox that nothing comes to any more, and ends the waiting there.
+func (r *Requests) lose(in *inbox) {
+	r.forget(in)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	in.lost = true
+	for id, w := range r.waiting {
+		if w.in == in {
+			delete(r.waiting, id)
+			w.tell(outcome{err: errLost})
+		}
+	}
+}
+
+var errLost = errors.New("request: the channel has ended the subscription to answers: ask again")
 
 // endAll ends all waiting.
 func (r *Requests) endAll(err error) {
