@@ -24,7 +24,8 @@ const rebuildMark = "-rebuild-"
 // lost, and nothing applied twice. An error then says that the group of the rebuild couldn't be removed.
 //
 // Otherwise what was built is removed, as far as that is possible, and the model serves as
-// before: when ctx ends; when an event fails for good, which the error names (handlers
+// before: when ctx ends (in memory, where nobody is held up, a model that never rests may leave no
+// moment at which the new one has it all); when an event fails for good, which the error names (handlers
 // that ought to live with it reject it, or return nil); when the channel or the model fails. Where a process ends
 // in between, the next Rebuild removes what it left.
 //
