@@ -3,6 +3,7 @@ package request_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,8 +67,8 @@ func (c blinking) Groups(ctx context.Context, topic string) ([]event.GroupInfo, 
 // Repliers are gone when two looks in a row don't see them: one may be while they come and go.
 func TestGoneAtTwoLooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ch, looks := memory.New(), 0
-		b := bus.New(bus.Config{App: "client", Channel: blinking{ch, func() int { looks++; return looks }}})
+		ch, looks := memory.New(), new(atomic.Int64)
+		b := bus.New(bus.Config{App: "client", Channel: blinking{ch, func() int { return int(looks.Add(1)) }}})
 		require.NoError(t, b.Start(t.Context()))
 		members, err := ch.Consumer(t.Context(), event.Subscription{Group: "server.ping", Topics: []string{"ping"}})
 		require.NoError(t, err)
@@ -77,7 +78,7 @@ func TestGoneAtTwoLooks(t *testing.T) {
 		_, err = call.Ask(event.New("/s", "ping", nil), request.Repliers{Type: "ping", Topic: "ping"}, func(context.Context) error { return nil })
 		require.ErrorIs(t, err, request.ErrNoAnswer)
 		require.Equal(t, 30*time.Second, time.Since(began))
-		require.Greater(t, looks, 20)
+		require.Greater(t, looks.Load(), int64(20))
 		call.End()
 		require.NoError(t, members.Close(t.Context()))
 		require.NoError(t, b.Shutdown(t.Context()))
