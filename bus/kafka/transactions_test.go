@@ -155,7 +155,7 @@ func survive(t *testing.T, cfg kafka.Config, name string) {
 	t.Helper()
 	const events = 20_000
 	fill(t, cfg, name+"-in", events)
-	ctx, cancel := context.WithTimeout(t.Context(), 240*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 450*time.Second)
 	defer cancel()
 	r := newReader(t, cfg, name+"-out")
 
