@@ -102,11 +102,12 @@ func alone(t *testing.T, topic string, s *seen) service {
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			s.add(lines.Text())
 		}
+		s.add("over") // it may have panicked before it was running
 	})
 	tell := func(line string) { _, _ = io.WriteString(in, line+"\n") }
 	over := sync.OnceFunc(func() { reading.Wait(); _ = cmd.Wait() })
 	t.Cleanup(func() { _ = in.Close(); over() })
-	require.True(t, s.until(time.Minute, func() bool { return s.of("running") > 0 }))
+	require.True(t, s.until(time.Minute, func() bool { return s.of("running")+s.of("over") > 0 }))
 	return service{
 		release: func() { tell("release") },
 		stop:    func() { tell("stop"); over() },
