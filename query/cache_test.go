@@ -325,7 +325,7 @@ func TestCacheTenants(t *testing.T) {
 func TestCacheWithoutSubscription(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newDesk()
-		ch := newFlaky()
+		ch := newUnsteady()
 		ch.refuse()
 		b := s.open(t, ch)
 		f := query.Chain(s.answer, query.Cache[priceOf, price](b, query.CacheConfig{TTL: 24 * time.Hour}))

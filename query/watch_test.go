@@ -107,7 +107,7 @@ func TestWatchChangeMeanwhile(t *testing.T) {
 // A change between the opening of the subscription and the asking isn't missed.
 func TestWatchSubscribesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ch := newFlaky()
+		ch := newUnsteady()
 		s := newDesk()
 		a := s.open(t, ch)
 		opened := 0
