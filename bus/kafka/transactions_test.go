@@ -206,7 +206,7 @@ func TestTransactionsOfAZombieAreRefused(t *testing.T) {
 	cfg, name := transacting(t)
 	for _, point := range []string{"begun", "produced"} {
 		t.Run(point, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Second)
 			defer cancel()
 			cfg, name := cfg, name+point
 			cfg.TransactionTimeout = 30 * time.Second // that is not what ends it
@@ -293,17 +293,23 @@ func TestTransactionsOfBusesSurviveCrashes(t *testing.T) {
 	t.Parallel()
 	cfg, name := transacting(t)
 	const events = 5000
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 450*time.Second)
 	defer cancel()
-	publisher := bus.New(bus.Config{App: name, Channel: kafka.New(cfg)})
-	require.NoError(t, publisher.Start(ctx))
-	all := make([]any, events)
-	for n := range events {
-		all[n] = arrived{n}
-	}
 	in, out := bus.Topic(name+"-in"), name+"-out"
-	for _, v := range all {
-		require.NoError(t, publisher.Publish(ctx, v, in))
+	channel := kafka.New(cfg)
+	publisher := bus.New(bus.Config{App: name, Channel: channel})
+	require.NoError(t, publisher.Start(ctx))
+	producer, err := channel.Producer(ctx, name+"-in")
+	require.NoError(t, err)
+	for n := 0; n < events; { // one transaction each would take a minute
+		var chunk []event.Event
+		for range 500 {
+			_, e, err := publisher.Prepare(ctx, arrived{n}, in)
+			require.NoError(t, err)
+			chunk = append(chunk, e)
+			n++
+		}
+		require.NoError(t, producer.Produce(ctx, chunk...))
 	}
 	shipper := func(crashAt string) (stop func()) {
 		ch := kafka.New(cfg)
@@ -312,7 +318,7 @@ func TestTransactionsOfBusesSurviveCrashes(t *testing.T) {
 		b := bus.New(bus.Config{App: name, Channel: spy})
 		bus.Subscribe(b, "shipper", func(ctx context.Context, a arrived) error {
 			return b.Publish(ctx, shipped(a), bus.Topic(out))
-		}, bus.Topic(name+"-in"), bus.Workers(4))
+		}, in, bus.Workers(4))
 		crashed := make(chan struct{})
 		var transactions atomic.Int32
 		spy.opened = func(c event.Consumer) {
