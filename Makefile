@@ -38,14 +38,14 @@ servers:
 test: vet
 	@test/services/with $(SERVICES) -- $(MAKE) --no-print-directory counted
 
-# What make test runs once the servers are there.
+# What make test runs once the servers are there: all of it, whatever fails on the way.
 counted:
-	@alone=$$(go list $(ALONE)); { for m in $(TESTED); do \
-		(cd $$m && go test -json $(RACE) -shuffle=on $(TESTFLAGS) $$(go list ./... | grep -vxF "$$alone")) || exit; \
+	@alone=$$(go list $(ALONE)); { rc=0; for m in $(TESTED); do \
+		(cd $$m && go test -json $(RACE) -shuffle=on $(TESTFLAGS) $$(go list ./... | grep -vxF "$$alone")) || rc=1; \
 	done; \
-	go test -json $(RACE) -shuffle=on $(TESTFLAGS) $$alone || exit; \
-	$(if $(findstring -run,$(TESTFLAGS)),,$(MAKE) --no-print-directory bubbles seeds TESTFLAGS='-json $(TESTFLAGS)';) \
-	} | $(TESTSUM)
+	go test -json $(RACE) -shuffle=on $(TESTFLAGS) $$alone || rc=1; \
+	$(if $(findstring -run,$(TESTFLAGS)),,$(MAKE) --no-print-directory bubbles seeds TESTFLAGS='-json $(TESTFLAGS)' || rc=1;) \
+	exit $$rc; } | $(TESTSUM)
 
 bubbles:
 	@$(if $(BUBBLED),go test -shuffle=on $(BUBBLES) $(TESTFLAGS) $(BUBBLED))
