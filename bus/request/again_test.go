@@ -127,8 +127,8 @@ func (c blind) Groups(ctx context.Context, topic string) ([]event.GroupInfo, err
 // Repliers that can't be seen may be there.
 func TestRepliersNotSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ch, looks := memory.New(), 0
-		b := bus.New(bus.Config{App: "client", Channel: blind{ch, func() int { looks++; return looks }}})
+		ch, looks := memory.New(), new(atomic.Int64)
+		b := bus.New(bus.Config{App: "client", Channel: blind{ch, func() int { return int(looks.Add(1)) }}})
 		require.NoError(t, b.Start(t.Context()))
 		of := request.Repliers{Type: "ping", Topic: "ping"}
 		members, err := ch.Consumer(t.Context(), event.Subscription{Group: "server.ping", Topics: []string{"ping"}})
@@ -138,7 +138,7 @@ func TestRepliersNotSeen(t *testing.T) {
 		require.NoError(t, request.Of(b).CheckReplier(t.Context(), of))
 		_, err = call.Ask(event.New("/s", "ping", nil), of, func(context.Context) error { return nil })
 		require.ErrorIs(t, err, request.ErrNoAnswer)
-		require.Greater(t, looks, 20)
+		require.Greater(t, looks.Load(), int64(20))
 		call.End()
 		require.NoError(t, members.Close(t.Context()))
 		require.NoError(t, b.Shutdown(t.Context()))

@@ -96,7 +96,7 @@ func (r *Requests) guarded(w *waiter) {
 		return
 	}
 	if _, ok := r.style.Channel().(event.Census); ok {
-		r.guards = true
+		r.guards, r.lately = true, true // it stays for a tick, even if w waits no longer than it needs to begin
 		go r.guard(w.in.life)
 	}
 }
