@@ -11,14 +11,15 @@ import (
 
 // fetchLoop receives deliveries while there is room in the window, and gives held
 // keys back between two Receives, where the channel can take them: while a
-// Receive runs, more of such a key could be on its way.
-func (g *group) fetchLoop() {
-	buf := make([]event.Delivery, g.limit)
+// Receive runs, more of such a key could be on its way. It returns what the caller is to
+// work on, who isn't the fetcher any more then; or nil when the group closes.
+func (g *group) fetchLoop() *item {
+	buf := g.received
 	for {
 		room, open := g.waitRoom()
 		if !open {
 			g.giveBack(true)
-			return
+			return nil
 		}
 		if room == 0 {
 			g.giveBack(false)
@@ -28,10 +29,14 @@ func (g *group) fetchLoop() {
 		switch {
 		case err == nil:
 			g.accept(buf[:n], n == room)
+			if it := g.leaveFetching(n); it != nil {
+				clear(buf[:n])
+				return it
+			}
 		case errors.Is(err, event.ErrClosed):
 			g.waitClosing()
 		case g.ctx.Err() != nil:
-			return
+			return nil
 		case !errors.Is(err, context.Canceled): // paused or closing
 			g.onError(err)
 			g.pauseFetch()
@@ -159,7 +164,25 @@ func (g *group) accept(ds []event.Delivery, full bool) {
 	}
 	g.receiving = problem{}
 	g.mu.Unlock()
-	signal(g.wake)
+}
+
+// leaveFetching lets the fetcher work on the one delivery that it has received, in the place
+// of a worker who has nothing to do, and becomes the fetcher: that saves waiting for a worker
+// to wake. It returns nil where the workers are to do it.
+func (g *group) leaveFetching(n int) *item {
+	if n != 1 {
+		signal(g.wake)
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	defer signal(g.wake)
+	if g.idle == 0 || g.ready.len() != 1 {
+		return nil
+	}
+	g.idle--
+	g.vacant = true
+	return g.ready.pop()
 }
 
 // lineUp puts an item behind others of its key and returns the front: itself, if

@@ -14,7 +14,8 @@ import (
 
 // group is what the Bus runs for one group: a fetcher that receives, workers that
 // run handlers, and a keeper that settles and wakes what waits. They share the
-// items in hand under mu, which is held for list work only.
+// items in hand under mu, which is held for list work only. The fetcher and a worker may
+// change places.
 type group struct {
 	b        *Bus
 	name     string
@@ -40,11 +41,12 @@ type group struct {
 	fetch chan struct{} // the fetcher may go on
 	empty chan struct{} // closed when nothing is in hand any more, after closing
 
-	live    atomic.Bool    // it was started: what prepare set doesn't change any more
-	running sync.WaitGroup // the goroutines
-	fetched chan struct{}  // closed when the fetcher ended
-	ctx     context.Context
-	cancel  context.CancelFunc // of what the goroutines do, at the very end
+	live     atomic.Bool      // it was started: what prepare set doesn't change any more
+	running  sync.WaitGroup   // the goroutines
+	fetched  chan struct{}    // closed when the fetcher ended
+	received []event.Delivery // the fetcher's
+	ctx      context.Context
+	cancel   context.CancelFunc // of what the goroutines do, at the very end
 
 	mu         sync.Mutex
 	all        []*item // every item made so far
@@ -59,6 +61,7 @@ type group struct {
 	aside      int  // of these, held for want of room, and behind such
 	window     int  // most in hand now
 	idle       int  // workers without work
+	vacant     bool // the fetcher works: a worker who has nothing to do becomes the fetcher
 	starved    bool // a worker ran out of work since the last Receive
 	waiting    bool
 	stalled    StallReason
@@ -260,13 +263,11 @@ func (g *group) subscription() event.Subscription {
 // run starts the goroutines.
 func (g *group) run() {
 	g.equip(keyBuckets)
-	g.running.Go(func() {
-		defer close(g.fetched)
-		g.fetchLoop()
-	})
+	g.received = make([]event.Delivery, g.limit)
+	g.running.Go(func() { g.workLoop(worker{g: g, fetches: true}, nil, actNone) })
 	g.running.Go(g.keepLoop)
 	for range g.workers {
-		g.running.Go(func() { g.workLoop(nil, actNone, nil) })
+		g.running.Go(func() { g.workLoop(worker{g: g}, nil, actNone) })
 	}
 }
 

@@ -230,6 +230,7 @@ func weaker(a, b event.Guarantees) event.Guarantees {
 	a.Durable = a.Durable && b.Durable
 	a.History = a.History && b.History
 	a.GivesBack = a.GivesBack && b.GivesBack
+	a.SettlesAtOnce = a.SettlesAtOnce && b.SettlesAtOnce
 	a.KeepsFailures = a.KeepsFailures && b.KeepsFailures
 	a.Parks = a.Parks && b.Parks
 	a.Positions = a.Positions && b.Positions

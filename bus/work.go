@@ -26,25 +26,30 @@ const slabSize = 16
 
 // worker is what one worker goroutine has of its own.
 type worker struct {
-	g     *group
-	batch *batchRun // while one is at work
-	slab  []run
-	used  int // of the slab
+	g       *group
+	fetches bool      // it is the fetcher
+	batch   *batchRun // while one is at work
+	slab    []run
+	used    int      // of the slab
+	own     [1]*item // that it settles itself
+	settled []event.Settlement
 }
 
 // workLoop takes one item at a time, so that a finished one never waits behind the
 // next handler.
-func (g *group) workLoop(it *item, act action, batch *batchRun) {
-	w := worker{g: g, batch: batch}
+func (g *group) workLoop(w worker, it *item, act action) {
 	ended := false
 	defer func() {
 		switch { // a handler ended the goroutine, as t.FailNow does
 		case ended:
+		case w.fetches: // or a hook
+			close(g.fetched)
 		case w.batch != nil:
-			rest := w.batch
-			g.running.Go(func() { g.workLoop(nil, actNone, rest) })
-		default:
-			g.running.Go(func() { g.workLoop(it, g.exited(it), nil) })
+			g.running.Go(func() { g.workLoop(worker{g: g, batch: w.batch}, nil, actNone) })
+		case it != nil:
+			g.running.Go(func() { g.workLoop(worker{g: g}, it, g.exited(it)) })
+		default: // a hook, again
+			g.running.Go(func() { g.workLoop(worker{g: g}, nil, actNone) })
 		}
 	}()
 	for {
@@ -52,7 +57,15 @@ func (g *group) workLoop(it *item, act action, batch *batchRun) {
 			w.batch.finish()
 			w.batch = nil
 		}
-		if it = g.exchange(it, act); it == nil {
+		done := it
+		it = nil
+		if !w.fetches {
+			it = w.exchange(done, act)
+		}
+		if w.fetches {
+			it = w.receive()
+		}
+		if it == nil {
 			ended = true
 			return
 		}
@@ -82,10 +95,15 @@ func (g *group) exited(it *item) action {
 }
 
 // exchange hands the item that was worked on back and takes the next; nil when the
-// group has ended.
-func (g *group) exchange(it *item, act action) *item {
+// worker has become the fetcher, or the group has ended.
+func (w *worker) exchange(it *item, act action) *item {
+	g := w.g
 	g.mu.Lock()
-	g.apply(it, act)
+	if act == actSettle && g.settlesInPlace() {
+		w.settle(it)
+	} else {
+		g.apply(it, act)
+	}
 	for {
 		if next := g.ready.pop(); next != nil {
 			more := g.ready.len() > 0 && g.idle > 0
@@ -97,6 +115,11 @@ func (g *group) exchange(it *item, act action) *item {
 		}
 		if g.gatherIdle() {
 			continue
+		}
+		if g.vacant {
+			g.idle++
+			w.fetch()
+			return nil
 		}
 		if g.stopped {
 			g.idle++
@@ -110,8 +133,49 @@ func (g *group) exchange(it *item, act action) *item {
 		g.mu.Unlock()
 		<-g.wake
 		g.mu.Lock()
+		if g.vacant { // the fetcher has taken the place of this worker
+			w.fetch()
+			return nil
+		}
 		g.idle--
 	}
+}
+
+// receive does the fetcher's work, until there is something to do for a worker; nil when the
+// group closes.
+func (w *worker) receive() *item {
+	it := w.g.fetchLoop()
+	if it == nil {
+		close(w.g.fetched)
+	}
+	w.fetches = false
+	return it
+}
+
+// fetch makes the worker the fetcher. mu is held, and isn't on return.
+func (w *worker) fetch() {
+	g := w.g
+	w.fetches, g.vacant = true, false
+	more := g.ready.len() > 0 && g.idle > 0
+	g.mu.Unlock()
+	if more {
+		signal(g.wake)
+	}
+}
+
+// settlesInPlace reports whether a worker settles what it has done, where that takes no time
+// and nothing else is to be done. mu is held.
+func (g *group) settlesInPlace() bool {
+	return g.gives.SettlesAtOnce && g.ready.len() == 0 && len(g.pending) == 0 && g.settling == 0
+}
+
+// settle settles an item as the keeper would. mu is held, but not meanwhile.
+func (w *worker) settle(it *item) {
+	w.g.mu.Unlock()
+	w.own[0] = it
+	w.settled = w.g.settle(w.own[:], w.settled)
+	w.own[0] = nil
+	w.g.mu.Lock()
 }
 
 // apply does what a worker wants done. mu is held.

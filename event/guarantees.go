@@ -19,6 +19,7 @@ type Guarantees struct {
 	CountsAttempts    bool          // Delivery.Attempt is counted by the channel
 	CountsGiveBacks   bool          // ... and includes deliveries that were given back
 	GivesBack         bool          // Retry and Release are possible out of order
+	SettlesAtOnce     bool          // Settle waits for nothing, as a call within the process does
 	KeepsFailures     bool          // Delivery.Failures survives a give-back
 	Parks             bool          // Park is possible
 	Positions         bool          // Delivery.Position is valid

@@ -102,6 +102,7 @@ func (c *Channel) Guarantees(ctx context.Context, _, _ string) (event.Guarantees
 		Lease:          c.cfg.lease,
 		CountsAttempts: true,
 		GivesBack:      true,
+		SettlesAtOnce:  true,
 		KeepsFailures:  true,
 		Parks:          true,
 		Positions:      true,
@@ -186,6 +187,9 @@ func (c *Channel) Consumer(ctx context.Context, s event.Subscription) (event.Con
 			q.closeGaps()
 		}
 		q.members = append(q.members, m)
+		if s.Ephemeral && s.OnEvent != nil && c.faults == nil { // with these it gets them as they come
+			q.tell.Store(&s.OnEvent)
+		}
 	}
 	if len(g.members) == 2 {
 		g.adopt()

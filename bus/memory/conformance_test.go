@@ -27,6 +27,7 @@ func harness(opts ...memory.Option) channeltest.Harness {
 				Lease:          lease,
 				CountsAttempts: true,
 				GivesBack:      true,
+				SettlesAtOnce:  true,
 				KeepsFailures:  true,
 				Parks:          true,
 				Positions:      true,

@@ -41,6 +41,9 @@ func (c *Channel) Crash(victim event.Consumer) {
 	}
 	if g.ephemeral {
 		g.dying = true
+		for _, q := range m.queues {
+			q.tell.Store(nil)
+		}
 		c.dying.Add(1)
 	}
 	g.wakeIdle()

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/leat-go/leat/event"
 )
 
 // apart keeps words that different processors write off each other's cache lines.
@@ -15,6 +17,10 @@ type queue struct {
 	g     *group
 	index int32 // in g.queues
 	since int64 // events accepted before are not for the group
+
+	// Of an ephemeral group that has events told: then they come neither into the inbox
+	// nor into anybody's hand. Nil once its consumer has crashed.
+	tell atomic.Pointer[func(event.Event)]
 
 	in     inbox
 	passed int64 // offset of the last event that left the inbox: up to the next one is a gap, with what was settled before

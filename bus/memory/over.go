@@ -27,6 +27,7 @@ func (t *topic) produceOver(ctx context.Context, b *batch, bound int) bool {
 	if !ok {
 		return false
 	}
+	b.tell()
 	c.wentOut(ctx)
 	if c.cfg.overBound != nil && over > 0 {
 		c.cfg.overBound(t.name, over)

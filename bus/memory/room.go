@@ -67,6 +67,7 @@ func (t *topic) produceWaiting(ctx context.Context, b *batch) (done int, err err
 				t.room = 0
 				t.mu.Unlock()
 				wake(queues)
+				part.tell()
 				t.mu.Lock()
 			}
 		}
@@ -161,6 +162,7 @@ func (t *topic) produceInside(ctx context.Context, b *batch) (int, error) {
 		t.renewRoom()
 		t.mu.Unlock()
 		wake(queues)
+		b.tell()
 		if t.c.waits.Load() > 0 {
 			t.c.wentOut(ctx)
 		}

@@ -57,11 +57,13 @@ type batch struct {
 	positions []event.Position // to be filled, or nil
 	only      *group           // nil: for every group
 	mark      event.Mark
+	told      []func(event.Event) // who is told once it is accepted
 }
 
 // cut returns a part of the batch.
 func (b *batch) cut(from, n int) batch {
 	p := *b
+	p.told = nil
 	p.events = b.events[from : from+n]
 	if b.positions != nil {
 		p.positions = b.positions[from : from+n]
@@ -94,10 +96,18 @@ func (t *topic) accept(b *batch, queues []*queue) {
 		if at < q.since {
 			continue
 		}
-		for i, e := range b.events {
-			q.in.put(entry{e, at, marked(first+int64(i), b.mark)})
+		tell, n := q.tell.Load(), 0
+		if tell != nil {
+			b.told = append(b.told, *tell)
 		}
-		q.in.publish(len(b.events))
+		for i, e := range b.events {
+			if tell != nil && atOnce(e) {
+				continue
+			}
+			q.in.put(entry{e, at, marked(first+int64(i), b.mark)})
+			n++
+		}
+		q.in.publish(n)
 	}
 	if keep := t.c.cfg.retain; keep > 0 && b.only == nil {
 		for i, e := range b.events {
@@ -106,6 +116,20 @@ func (t *topic) accept(b *batch, queues []*queue) {
 	}
 	for i := range b.positions {
 		b.positions[i] = event.Position{Offset: first + int64(i)}
+	}
+}
+
+// atOnce reports whether an event can be told: it isn't to come later.
+func atOnce(e event.Event) bool { return e.NotBefore().IsZero() }
+
+// tell tells those who are told what was accepted. Nothing is locked.
+func (b *batch) tell() {
+	for _, tell := range b.told {
+		for _, e := range b.events {
+			if atOnce(e) {
+				tell(e)
+			}
+		}
 	}
 }
 
@@ -138,6 +162,7 @@ func (t *topic) produce(ctx context.Context, b *batch) (int, error) {
 	t.accept(b, queues)
 	t.mu.Unlock()
 	wake(queues)
+	b.tell()
 	if t.c.waits.Load() > 0 {
 		t.c.wentOut(ctx)
 	}

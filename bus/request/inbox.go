@@ -136,6 +136,7 @@ func (r *Requests) open(ctx context.Context, in *inbox) error {
 		Topics:    []string{in.address.Topic},
 		InFlight:  inHand,
 		Ephemeral: true,
+		OnEvent:   func(e event.Event) { r.take(in, e) },
 	})
 	if err != nil {
 		end()
@@ -173,13 +174,20 @@ func (r *Requests) receive(ctx context.Context, in *inbox) {
 			if _, ours := in.consumer.Begin(d.Token); !ours {
 				continue
 			}
-			if d.Err == nil && d.Event.Subject() == in.address.Instance {
-				r.pass(d.Event)
+			if d.Err == nil {
+				r.take(in, d.Event)
 			}
 			acks = append(acks, event.Ack(d.Token))
 		}
 		clear(buf[:n])
 		_ = in.consumer.Settle(ctx, acks) // nobody wants it again, and it is kept for nobody
+	}
+}
+
+// take passes on an event that is an answer for this process.
+func (r *Requests) take(in *inbox, e event.Event) {
+	if e.Subject() == in.address.Instance {
+		r.pass(e)
 	}
 }
 
