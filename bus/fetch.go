@@ -30,7 +30,6 @@ func (g *group) fetchLoop() *item {
 		case err == nil:
 			g.accept(buf[:n], n == room)
 			if it := g.leaveFetching(n); it != nil {
-				clear(buf[:n])
 				return it
 			}
 		case errors.Is(err, event.ErrClosed):
@@ -41,7 +40,6 @@ func (g *group) fetchLoop() *item {
 			g.onError(err)
 			g.pauseFetch()
 		}
-		clear(buf[:n])
 	}
 }
 
@@ -132,17 +130,18 @@ func (g *group) pauseFetch() {
 	}
 }
 
-// accept takes deliveries in hand. full tells that the Receive filled its buffer:
+// accept takes deliveries in hand, out of the buffer, which others may use then. full tells that the Receive filled its buffer:
 // then the window grows, when workers ran out of work since the last.
 func (g *group) accept(ds []event.Delivery, full bool) {
 	g.b.hooks.delivered(g.name, ds)
 	g.mu.Lock()
+	defer g.mu.Unlock()
+	defer clear(ds)
 	if full && g.starved {
 		g.window = min(2*g.window, g.limit)
 	}
 	g.starved = false
 	if g.closing { // they go back with the consumer
-		g.mu.Unlock()
 		return
 	}
 	for i := range ds {
@@ -163,7 +162,6 @@ func (g *group) accept(ds []event.Delivery, full bool) {
 		}
 	}
 	g.receiving = problem{}
-	g.mu.Unlock()
 }
 
 // leaveFetching lets the fetcher work on the one delivery that it has received, in the place

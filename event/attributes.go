@@ -34,7 +34,9 @@ func New(source, typ string, data []byte) Event {
 
 // Event returns the event that a describes.
 func (a Attributes) Event() Event {
-	c := &core{head: intern(a.Source, a.Type, a.ContentType, a.Schema), key: a.Key}
+	rare := a.Subject != "" || !a.NotBefore.IsZero() || len(a.Extensions) > 0
+	c := coreFor(rare, len(a.Extensions))
+	c.head, c.key = intern(a.Source, a.Type, a.ContentType, a.Schema), a.Key
 	c.self[0] = Event{c}
 	var now time.Time
 	if a.ID == "" || a.Time.IsZero() {
@@ -50,8 +52,8 @@ func (a Attributes) Event() Event {
 	}
 	c.setTime(a.Time)
 	c.setData(a.Data, a.KeepData)
-	if a.Subject != "" || !a.NotBefore.IsZero() || len(a.Extensions) > 0 {
-		m := c.newMore(len(a.Extensions))
+	if rare {
+		m := c.more // nobody else's
 		m.subject = a.Subject
 		m.notBefore = instant(a.NotBefore)
 		c.apply(m, a.Extensions)
@@ -152,36 +154,31 @@ func (c *core) setData(data []byte, keep bool) {
 	}
 }
 
-// newMore gives a new event room for so many extensions.
-func (c *core) newMore(extensions int) *more {
-	id := c.rare().id
-	c.more = moreFor(extensions)
-	c.more.id = id
-	return c.more
-}
-
-func moreFor(extensions int) *more {
-	if extensions == 0 || extensions > len(moreOfFew{}.room) {
-		return new(more)
-	}
-	m := new(moreOfFew)
-	m.extensions = m.room[:0]
-	return &m.more
-}
-
-// moreOfFew has room for as many extensions as requests and answers have: one allocation
-// less.
-type moreOfFew struct {
-	more
-
+// withRare is a core with rare attributes, and room for as many extensions as requests and
+// answers have: one allocation instead of three.
+type withRare struct {
+	core core
+	more more
 	room [2]Extension
+}
+
+// coreFor returns the core of a new event, which has room for rare attributes if it has any.
+func coreFor(rare bool, extensions int) *core {
+	if !rare {
+		return new(core)
+	}
+	w := new(withRare)
+	w.core.more = &w.more
+	if w.more.extensions = w.room[:0]; extensions > len(w.room) {
+		w.more.extensions = make([]Extension, 0, extensions)
+	}
+	return &w.core
 }
 
 // ownMore returns the rare attributes for changing: a new copy that only c has.
 func (c *core) ownMore() *more {
-	m := *c.rare()
-	m.extensions = slices.Clone(m.extensions)
-	c.more = &m
+	m := c.rare()
+	c.more = &more{id: m.id, subject: m.subject, notBefore: m.notBefore, extensions: slices.Clone(m.extensions)}
 	return c.more
 }
 
@@ -189,9 +186,6 @@ func (c *core) setExtension(name, value string) { c.apply(c.ownMore(), []Extensi
 
 // apply sets extensions in m, which is c's own.
 func (c *core) apply(m *more, xs []Extension) {
-	if m.extensions == nil && len(xs) > 1 {
-		m.extensions = make([]Extension, 0, len(xs))
-	}
 	for _, x := range xs {
 		switch x.Name {
 		case ExtKey:
@@ -216,6 +210,10 @@ func (m *more) setNotBefore(t time.Time) {
 }
 
 func (m *more) set(x Extension) {
+	if n := len(m.extensions); x.Value != "" && (n == 0 || m.extensions[n-1].Name < x.Name) {
+		m.extensions = append(m.extensions, x) // as most come
+		return
+	}
 	i, found := slices.BinarySearchFunc(m.extensions, x.Name, func(have Extension, name string) int {
 		return strings.Compare(have.Name, name)
 	})

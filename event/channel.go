@@ -100,10 +100,11 @@ type Subscription struct {
 	OnError func(error)   // transient errors that are being retried; may be nil; must not block
 	OnLost  func([]Token) // deliveries in hand, not begun, that are no longer ours; may be nil; must not block
 
-	// OnEvent, if set, lets the engine of an Ephemeral consumer hand over an event by calling
-	// it, in place of a delivery that Receive would return; or not, as it likes: who sets it
-	// receives as well. It is called by any goroutine, that of who produces too, also at
-	// once and until Close has returned. It must not block.
+	// OnEvent, if set, lets the engine of an Ephemeral consumer hand over an event before its
+	// Produce returns, in the goroutine of who produces it: in place of a delivery that
+	// Receive would return. The engine does so with all events, with some, or with none, so who
+	// sets it receives as well. Concurrent calls come at once; some may still run when Close
+	// returns. It must not block.
 	OnEvent func(Event)
 }
 

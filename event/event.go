@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"iter"
 	"slices"
+	"sync/atomic"
 	"time"
 	"unsafe"
 )
@@ -46,6 +47,7 @@ type more struct {
 	subject    string
 	notBefore  time.Time
 	extensions []Extension // sorted by name, without the key and a readable notbefore
+	sound      atomic.Bool // these were found valid: each who sends the event asks
 }
 
 var (

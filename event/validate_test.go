@@ -194,3 +194,36 @@ func TestDataIsAlwaysValid(t *testing.T) {
 	e := valid().WithData("application/json", []byte("\xff\x00 not JSON"))
 	require.NoError(t, e.Validate())
 }
+
+// That an event was valid says nothing about its changed copies.
+func TestValidateAgain(t *testing.T) {
+	e := event.New("/s", "t", nil).WithExtension("a", "1").WithSubject("s")
+	for range 2 {
+		require.NoError(t, e.Validate())
+		for name, changed := range map[string]event.Event{
+			"subject":          e.WithSubject("\x00"),
+			"a":                e.WithExtension("a", "\x00"),
+			"b":                e.WithExtension("b", "\x00"),
+			event.ExtNotBefore: e.WithNotBefore(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)),
+			event.ExtKey:       e.WithKey("\x00"),
+			"id":               e.WithID(strings.Repeat("\x00", 40)),
+			"":                 largest(e).WithKey(strings.Repeat("k", event.MaxAttributeValue)),
+		} {
+			var bad *event.AttributeError
+			require.ErrorAs(t, changed.Validate(), &bad, name)
+			require.Equal(t, name, bad.Name)
+		}
+		require.NoError(t, e.Validate())
+	}
+}
+
+// largest is e with attributes that leave no room for others, found valid.
+func largest(e event.Event) event.Event {
+	for _, name := range []string{"f", "g", "h", "i", "j", "k", "l"} {
+		e = e.WithExtension(name, strings.Repeat("x", event.MaxAttributeValue))
+	}
+	if err := e.Validate(); err != nil {
+		panic(err)
+	}
+	return e
+}

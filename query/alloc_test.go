@@ -54,17 +54,22 @@ func TestDirectAllocatesNothing(t *testing.T) {
 	require.Zero(t, got)
 }
 
-func BenchmarkRemote(b *testing.B) {
+// remoteRaw is a Bus that asks another on the same channel.
+func remoteRaw(tb testing.TB) *bus.Bus {
+	tb.Helper()
 	ch := memory.New()
 	server := bus.New(bus.Config{App: "server", Channel: ch, KeepChannel: true, Codecs: []event.Codec{rawCodec{}}})
 	client := bus.New(bus.Config{App: "client", Channel: ch, KeepChannel: true, Codecs: []event.Codec{rawCodec{}}})
 	query.Handle(server, func(_ context.Context, q getRaw) ([]byte, error) { return q.data, nil })
-	for _, x := range []*bus.Bus{server, client} {
-		if err := x.Start(b.Context()); err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(func() { require.NoError(b, x.Shutdown(context.WithoutCancel(b.Context()))) })
+	for _, b := range []*bus.Bus{server, client} {
+		require.NoError(tb, b.Start(tb.Context()))
+		tb.Cleanup(func() { require.NoError(tb, b.Shutdown(context.WithoutCancel(tb.Context()))) })
 	}
+	return client
+}
+
+func BenchmarkRemote(b *testing.B) {
+	client := remoteRaw(b)
 	ctx := b.Context()
 	data := []byte("hello")
 	b.Run("one", func(b *testing.B) {

@@ -42,7 +42,7 @@ func (a answering) Wrap(next event.Handler) event.Handler {
 			}
 			return event.Reject(c.err) // it is an answer here, too
 		}
-		wanted, ok := request.WantedBy(e)
+		wanted, ok := a.requests.WantedBy(e)
 		by, bounded := wanted.By()
 		if !ok || !bounded || !time.Now().Before(by) {
 			a.expired.Add(1)

@@ -57,13 +57,14 @@ type batch struct {
 	positions []event.Position // to be filled, or nil
 	only      *group           // nil: for every group
 	mark      event.Mark
-	told      []func(event.Event) // who is told once it is accepted
+	told      func(event.Event)   // who is told once it is accepted
+	more      []func(event.Event) // and others
 }
 
 // cut returns a part of the batch.
 func (b *batch) cut(from, n int) batch {
 	p := *b
-	p.told = nil
+	p.told, p.more = nil, nil
 	p.events = b.events[from : from+n]
 	if b.positions != nil {
 		p.positions = b.positions[from : from+n]
@@ -97,8 +98,12 @@ func (t *topic) accept(b *batch, queues []*queue) {
 			continue
 		}
 		tell, n := q.tell.Load(), 0
-		if tell != nil {
-			b.told = append(b.told, *tell)
+		switch {
+		case tell == nil:
+		case b.told == nil:
+			b.told = *tell
+		default:
+			b.more = append(b.more, *tell)
 		}
 		for i, e := range b.events {
 			if tell != nil && atOnce(e) {
@@ -124,11 +129,16 @@ func atOnce(e event.Event) bool { return e.NotBefore().IsZero() }
 
 // tell tells those who are told what was accepted. Nothing is locked.
 func (b *batch) tell() {
-	for _, tell := range b.told {
-		for _, e := range b.events {
-			if atOnce(e) {
-				tell(e)
-			}
+	if b.told == nil {
+		return
+	}
+	for _, e := range b.events {
+		if !atOnce(e) {
+			continue
+		}
+		b.told(e)
+		for _, also := range b.more {
+			also(e)
 		}
 	}
 }

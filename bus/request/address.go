@@ -26,6 +26,12 @@ func topicOf(app string) string {
 // String returns the address as it is in the attribute replyto.
 func (a Address) String() string { return a.Topic + "/" + a.Instance }
 
+// isWritten reports whether a text is the address.
+func (a Address) isWritten(text string) bool {
+	n := len(a.Topic)
+	return len(text) > n && text[n] == '/' && text[:n] == a.Topic && text[n+1:] == a.Instance
+}
+
 // maxAddress bounds an address, which comes from outside.
 const maxAddress = 256
 

@@ -32,17 +32,13 @@ type Wanted struct {
 
 // WantedBy reads what a request says about its answer. It is false where nobody can be
 // told.
-func WantedBy(request event.Event) (Wanted, bool) {
-	to := request.Extension(event.ExtReplyTo)
-	if to == "" {
+func (r *Requests) WantedBy(request event.Event) (Wanted, bool) {
+	to, ok := r.readTo(request)
+	if !ok {
 		return Wanted{}, false
 	}
-	address, err := ParseAddress(to)
-	if err != nil {
-		return Wanted{}, false
-	}
-	by, err := time.Parse(time.RFC3339Nano, request.Extension(event.ExtReplyBy))
-	return Wanted{request: request, to: address, by: by, bounded: err == nil}, true
+	by, bounded := r.readBy(request)
+	return Wanted{request: request, to: to, by: by, bounded: bounded}, true
 }
 
 // By returns until when somebody waits for the answer, and whether the request says so.
@@ -52,7 +48,7 @@ func (w Wanted) By() (by time.Time, ok bool) { return w.by, w.bounded }
 // still waits. It may be called again with the same. An error means that it should be: where a
 // request doesn't say until when somebody waits, the answer is tried once.
 func (r *Requests) Answer(ctx context.Context, request event.Event, a Answer) error {
-	if w, ok := WantedBy(request); ok {
+	if w, ok := r.WantedBy(request); ok {
 		return r.AnswerTo(ctx, w, a)
 	}
 	return nil

@@ -20,6 +20,7 @@ type Call struct {
 	r      *Requests
 	within Within
 	in     *inbox
+	by     string             // until when somebody waits
 	has    [2]event.Extension // what the request has to have
 }
 
@@ -29,8 +30,10 @@ func (r *Requests) Open(ctx context.Context) (*Call, error) {
 	c := &Call{r: r}
 	c.within.Context = ctx //nolint:fatcontext // of the call
 	var ok bool
-	if c.within.by, ok = ctx.Deadline(); !ok {
-		c.within.by = time.Now().Add(defaultWait)
+	if c.within.by, ok = ctx.Deadline(); ok {
+		c.by = written(c.within.by)
+	} else {
+		c.within.by, c.by = r.defaultBy()
 	}
 	var err error
 	if c.in, err = r.ready(&c.within); err != nil { //nolint:contextcheck // it is ctx, with a deadline
@@ -49,8 +52,8 @@ func (c *Call) Context() context.Context { return &c.within }
 // Attributes are what the request has to have, so that the answer finds its way.
 func (c *Call) Attributes() []event.Extension {
 	c.has = [2]event.Extension{
+		{Name: event.ExtReplyBy, Value: c.by},
 		{Name: event.ExtReplyTo, Value: c.in.to},
-		{Name: event.ExtReplyBy, Value: c.within.by.UTC().Format(time.RFC3339Nano)},
 	}
 	return c.has[:]
 }
@@ -58,11 +61,14 @@ func (c *Call) Attributes() []event.Extension {
 // Ask sends a request with send, and returns the first answer to it, or [ErrNoAnswer]. Where it is
 // known who could answer, and none of them is there any more, it returns [ErrNoHandler].
 func (c *Call) Ask(request event.Event, from Repliers, send func(context.Context) error) (event.Event, error) {
-	w := c.r.newWaiter(c.in, from)
-	if err := c.begin(request, w, send); err != nil {
+	w, err := c.r.awaitFirst(c.in, from, request.ID())
+	if err != nil {
 		return event.Event{}, err
 	}
 	defer c.r.stopWaiting(w)
+	if err := send(&c.within); err != nil {
+		return event.Event{}, err
+	}
 	w.timer.Reset(time.Until(c.within.by))
 	done := c.within.Context.Done()
 	if done == nil { // to select costs more
@@ -75,17 +81,4 @@ func (c *Call) Ask(request event.Event, from Repliers, send func(context.Context
 	case <-done:
 		return event.Event{}, errors.Join(ErrNoAnswer, context.Cause(c.within.Context))
 	}
-}
-
-// begin waits for the answers to a request, and sends it.
-func (c *Call) begin(request event.Event, w *waiter, send func(context.Context) error) error {
-	w.id = request.ID()
-	if err := c.r.await(w); err != nil {
-		return err
-	}
-	if err := send(&c.within); err != nil {
-		c.r.stopWaiting(w)
-		return err
-	}
-	return nil
 }

@@ -20,11 +20,15 @@ func (c *Call) Gather(request event.Event, from Repliers, known int, send func(c
 	return func(yield func(event.Event, error) bool) {
 		all := &answers{known: known, seen: make(map[string]bool), news: make(chan struct{}, 1)}
 		w := &waiter{in: c.in, from: from, all: all}
-		if err := c.begin(request, w, send); err != nil {
+		if err := c.r.awaitAll(w, request.ID()); err != nil {
 			yield(event.Event{}, err)
 			return
 		}
 		defer c.r.stopWaiting(w)
+		if err := send(&c.within); err != nil {
+			yield(event.Event{}, err)
+			return
+		}
 		for {
 			come, over, err := all.take()
 			for _, a := range come {

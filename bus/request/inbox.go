@@ -20,6 +20,9 @@ type Requests struct {
 
 	dropped atomic.Int64
 
+	lastDefault, lastBy atomic.Pointer[moment] // written, and read
+	lastTo              atomic.Pointer[Address]
+
 	mu      sync.Mutex // never held across a call
 	inbox   *inbox     // nil: none is open, or being opened
 	waiting map[string]*waiter

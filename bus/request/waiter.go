@@ -31,10 +31,8 @@ type outcome struct {
 // maxFree is how many waiters are kept to be used again.
 const maxFree = 1024
 
-// newWaiter returns a waiter for one answer.
+// newWaiter returns a waiter for one answer. mu is held.
 func (r *Requests) newWaiter(in *inbox, from Repliers) *waiter {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if n := len(r.free); n > 0 {
 		w := r.free[n-1]
 		r.free = r.free[:n-1]
@@ -71,17 +69,34 @@ func (w *waiter) tell(o outcome) bool {
 	return true
 }
 
-// await lets w wait for answers to a request.
-func (r *Requests) await(w *waiter) error {
+// awaitFirst returns a waiter for the first answer to a request.
+func (r *Requests) awaitFirst(in *inbox, from Repliers, id string) (*waiter, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	w := r.newWaiter(in, from)
+	if err := r.awaiting(w, id); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// awaitAll lets w wait for answers to a request.
+func (r *Requests) awaitAll(w *waiter, id string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.awaiting(w, id)
+}
+
+// awaiting lets w wait for what comes to a request. mu is held.
+func (r *Requests) awaiting(w *waiter, id string) error {
 	switch {
 	case w.in.lost:
 		return errLost
-	case r.waiting[w.id] != nil:
+	case r.waiting[id] != nil:
 		return errors.New("request: an answer to this id is waited for already")
 	}
-	r.waiting[w.id] = w
+	w.id = id
+	r.waiting[id] = w
 	r.guarded(w)
 	return nil
 }

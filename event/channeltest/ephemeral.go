@@ -1,6 +1,9 @@
 package channeltest
 
 import (
+	"slices"
+	"sync"
+
 	"github.com/leat-go/leat/event"
 )
 
@@ -58,6 +61,44 @@ var ephemeralCases = []testCase{
 			after := unkeyed("after", 3)
 			e.produce(topic, after...)
 			m.handleAny(after...)
+		},
+	},
+	{
+		name:    "OnEvent",
+		promise: "An ephemeral subscription with OnEvent gets each event once: by a call before Produce returns, or as a delivery.",
+		needs:   []need{ephemeral},
+		run: func(e *env) {
+			topic := e.topic("replies")
+			var mu sync.Mutex
+			var told []string
+			m := e.joinAs(event.Subscription{
+				Group: e.group("inbox"), Topics: []string{topic}, Ephemeral: true,
+				OnEvent: func(ev event.Event) {
+					mu.Lock()
+					defer mu.Unlock()
+					told = append(told, ev.ID())
+				},
+			})
+			other := e.join(e.group("mailer"), topic)
+			events := keyed("a", 1, 5)
+			for _, ev := range events {
+				e.produce(topic, ev)
+			}
+			mu.Lock()
+			left := slices.DeleteFunc(slices.Clone(events), func(ev event.Event) bool { return slices.Contains(told, ev.ID()) })
+			calls := len(told)
+			mu.Unlock()
+			if len(left)+calls != len(events) {
+				e.t.Errorf("OnEvent was called %d times, for %d of %d events", calls, len(events)-len(left), len(events))
+			}
+			m.handleAny(left...)
+			m.silent("it has had all")
+			other.handleAny(events...)
+			mu.Lock()
+			defer mu.Unlock()
+			if len(told) != calls {
+				e.t.Errorf("OnEvent was called %d times after Produce had returned", len(told)-calls)
+			}
 		},
 	},
 	{

@@ -39,6 +39,29 @@ func delivering() []mutant {
 				s.Ephemeral, s.From = false, event.Newest()
 			}
 		}}},
+		{name: "who is told gets it delivered as well", byCase: []string{"Ephemeral/OnEvent"}, fault: fault{
+			subscribe: func(f *faulty, s *event.Subscription) {
+				if s.OnEvent != nil {
+					f.topics.Store(s.Topics[0], s.OnEvent)
+					s.OnEvent = nil
+				}
+			},
+			producer: func(f *faulty, topic string, p *faultyProducer) {
+				p.produce = func(ctx context.Context, events ...event.Event) error {
+					if tell, ok := f.topics.Load(topic); ok {
+						for _, e := range events {
+							tell.(func(event.Event))(e)
+						}
+					}
+					return p.Producer.Produce(ctx, events...)
+				}
+			},
+		}},
+		{name: "who is told is told later", byCase: []string{"Ephemeral/OnEvent"}, fault: fault{subscribe: func(_ *faulty, s *event.Subscription) {
+			if tell := s.OnEvent; tell != nil {
+				s.OnEvent = func(e event.Event) { go tell(e) }
+			}
+		}}},
 		{name: "every group starts at the oldest", opts: []memory.Option{memory.Retain(1000)}, byCase: []string{"Start/NewestSkips", "Start/Since"}, fault: fault{subscribe: func(_ *faulty, s *event.Subscription) { s.From = event.Oldest() }}},
 		{name: "every group starts at the newest", opts: []memory.Option{memory.Retain(1000)}, byCase: []string{"Start/Oldest", "Start/HistoryByDefault", "Start/Since"}, fault: fault{subscribe: func(_ *faulty, s *event.Subscription) { s.From = event.Newest() }}},
 		{name: "the oldest is never refused", byCase: []string{"Start/OldestRefused"}, fault: fault{subscribe: func(_ *faulty, s *event.Subscription) { s.From = event.Start{} }}},

@@ -22,3 +22,15 @@ func TestCacheAllocs(t *testing.T) {
 	require.Equal(t, int(encoding), int(hit))
 	require.Equal(t, 1, s.asks("tea"))
 }
+
+// What a query over the channel in memory allocates, in all goroutines.
+func TestRemoteAllocs(t *testing.T) {
+	client := remoteRaw(t)
+	ctx, data := t.Context(), []byte("hello")
+	got := testing.AllocsPerRun(1000, func() {
+		if _, err := query.Ask[[]byte](ctx, client, getRaw{data}); err != nil {
+			t.Error(err)
+		}
+	})
+	require.LessOrEqual(t, got, 12.0)
+}
