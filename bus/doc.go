@@ -197,7 +197,8 @@
 // # Goroutines
 //
 // Each started group has a fetcher, a keeper and as many workers as [Workers] says;
-// all end with Shutdown. The fetcher receives while there is room. A worker takes one
+// all end with Shutdown. The fetcher receives while there is room; it may work on a single
+// delivery itself, while a worker fetches in its place. A worker takes one
 // delivery, or one batch, at a time and runs the handler; no two goroutines run
 // handlers for one key at once. The keeper settles what the workers decided, many at
 // a time when many have come together, and wakes what is due. There is no goroutine
@@ -205,7 +206,7 @@
 //
 // Hooks are called by these goroutines and by publishers: OnPublish where the publish
 // happens, OnDeliver by the fetcher, OnAttempt by the worker, OnSettle and most of
-// OnStall by the keeper or the worker. Handlers of different groups run at the same
+// OnStall by the keeper or a worker. Handlers of different groups run at the same
 // time; those of one group do when it has several workers.
 //
 // # Testing
