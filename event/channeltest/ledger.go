@@ -61,6 +61,7 @@ type book struct {
 	low       map[streamKey]int // all before it is settled
 	parked    map[streamKey]bool
 	wasParked map[streamKey]bool // at any time
+	early     int                // deliveries that were lost before their member had entered them: who has them next enters them first
 }
 
 // tokenKey tells the deliveries in hand apart: a token is its consumer's.
@@ -274,7 +275,7 @@ func (l *ledger) again(m *member, s *seen, d event.Delivery) (wrong string, do f
 	case s.state == inHand && l.strict():
 		s.strays++
 		return "", repeat
-	case s.state == unseen && l.first && l.strict() && d.Attempt != 1:
+	case s.state == unseen && l.first && l.strict() && d.Attempt != 1 && l.book(m.book).early == 0:
 		return fmt.Sprintf("%s got %s for the first time as attempt %d", m.name, id, d.Attempt), fresh
 	}
 	return "", fresh

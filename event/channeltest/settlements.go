@@ -119,6 +119,9 @@ func (l *ledger) lost(m *member, tokens []event.Token) (strange int) {
 			b.move(s, back)
 		}
 		// Whoever redrives the key may be faster than the word of what its Park took away.
+		if s == nil {
+			b.early++
+		}
 		if s == nil || !b.wasParked[streamKey{s.topic, s.event.Key()}] {
 			strange++
 		}
