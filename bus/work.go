@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/leat-go/leat/event"
@@ -106,7 +107,7 @@ func (w *worker) exchange(it *item, act action) *item {
 	}
 	for {
 		if next := g.ready.pop(); next != nil {
-			more := g.ready.len() > 0 && g.idle > 0
+			more := g.moreToDo()
 			g.mu.Unlock()
 			if more {
 				signal(g.wake)
@@ -156,11 +157,16 @@ func (w *worker) receive() *item {
 func (w *worker) fetch() {
 	g := w.g
 	w.fetches, g.vacant = true, false
-	more := g.ready.len() > 0 && g.idle > 0
+	more := g.moreToDo()
 	g.mu.Unlock()
 	if more {
 		signal(g.wake)
 	}
+}
+
+// moreToDo reports whether there is something to do for another worker. mu is held.
+func (g *group) moreToDo() bool {
+	return g.idle > 0 && (g.ready.len() > 0 || slices.ContainsFunc(g.gatherings, (*gathering).waitsForWorker))
 }
 
 // settlesInPlace reports whether a worker settles what it has done, where that takes no time
