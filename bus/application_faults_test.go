@@ -55,6 +55,46 @@ func TestHandlerThatExits(t *testing.T) {
 	}
 }
 
+// So it is where a function of the outcome ends the goroutine as well, in its turn.
+func TestHandlerAndOutcomeThatExit(t *testing.T) {
+	for name, exits := range map[string]func(ctx context.Context) error{
+		"before": func(ctx context.Context) error {
+			n := 0
+			return event.OnOutcome(ctx, func(context.Context, event.Outcome) error {
+				if n++; n < 3 {
+					runtime.Goexit()
+				}
+				return nil
+			}, nil)
+		},
+		"after": func(ctx context.Context) error {
+			return event.OnOutcome(ctx, nil, func(context.Context, event.Outcome) { runtime.Goexit() })
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var runs tally
+			w := &witness{}
+			b := bus.New(bus.Config{Channel: memory.New(), Hooks: []any{w}})
+			bus.Subscribe(b, "g", func(ctx context.Context, j Job) error {
+				if j.N == 1 && runs.add("first") == 1 {
+					if err := exits(ctx); err != nil {
+						return err
+					}
+					runtime.Goexit()
+				}
+				return nil
+			})
+			start(t, b)
+			publish(t, b, Job{1})
+			publish(t, b, Job{2})
+			drain(t, b)
+			if runs.total() != 2 || w.kinds() != "ack ack" {
+				t.Errorf("%s: %d runs, settled as %q, want 2 and both acked", name, runs.total(), w.kinds())
+			}
+		})
+	}
+}
+
 // A function after the settlement that panics ends neither the process nor the others.
 func TestAfterThatPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

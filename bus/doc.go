@@ -201,7 +201,8 @@
 // delivery itself, while a worker fetches in its place. A worker takes one
 // delivery, or one batch, at a time and runs the handler; no two goroutines run
 // handlers for one key at once. The keeper settles what the workers decided, many at
-// a time when many have come together, and wakes what is due. There is no goroutine
+// a time when many have come together, and wakes what is due; where settling waits for
+// nothing, a worker that has nothing else to do settles by itself. There is no goroutine
 // and no timer for an event. Without Start, and after Shutdown, there are none.
 //
 // Hooks are called by these goroutines and by publishers: OnPublish where the publish

@@ -130,8 +130,9 @@ func (g *group) pauseFetch() {
 	}
 }
 
-// accept takes deliveries in hand, out of the buffer, which others may use then. full tells that the Receive filled its buffer:
-// then the window grows, when workers ran out of work since the last.
+// accept takes deliveries in hand, out of the buffer, which others may use then. full
+// tells that the Receive filled its buffer: then the window grows, when workers ran out of
+// work since the last.
 func (g *group) accept(ds []event.Delivery, full bool) {
 	g.b.hooks.delivered(g.name, ds)
 	g.mu.Lock()

@@ -200,13 +200,17 @@ func (g *group) gatherDue() time.Duration {
 // reports whether there was something. mu is held.
 func (g *group) gatherIdle() bool {
 	for _, b := range g.gatherings {
-		if b.wait <= 0 && b.first.len() > 0 {
+		if b.waitsForWorker() {
 			g.dispatch(b)
 			return true
 		}
 	}
 	return false
 }
+
+// waitsForWorker reports whether there is something that waits for no others, but for a
+// worker that is free.
+func (b *gathering) waitsForWorker() bool { return b.wait <= 0 && b.first.len() > 0 }
 
 // gatherNoMore hands over what waits for others that can't come: the window is full,
 // and nothing is on its way that would make room. It reports whether there was

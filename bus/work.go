@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/leat-go/leat/event"
@@ -19,6 +20,7 @@ const (
 	actFollow        // settled: what follows that is to run
 	actDone          // and all done
 	actBehind        // of a batch: it comes again behind another of its key
+	actExited        // to be decided: what worked on it ended its goroutine
 )
 
 // slabSize is how many runs share an allocation, once a worker has done some work.
@@ -47,12 +49,15 @@ func (g *group) workLoop(w worker, it *item, act action) {
 		case w.batch != nil:
 			g.running.Go(func() { g.workLoop(worker{g: g, batch: w.batch}, nil, actNone) })
 		case it != nil:
-			g.running.Go(func() { g.workLoop(worker{g: g}, it, g.exited(it)) })
+			g.running.Go(func() { g.workLoop(worker{g: g}, it, actExited) })
 		default: // a hook, again
 			g.running.Go(func() { g.workLoop(worker{g: g}, nil, actNone) })
 		}
 	}()
 	for {
+		if act == actExited { // here, since a function of the outcome may do the same
+			act = g.exited(it)
+		}
 		if w.batch != nil {
 			w.batch.finish()
 			w.batch = nil
@@ -106,7 +111,7 @@ func (w *worker) exchange(it *item, act action) *item {
 	}
 	for {
 		if next := g.ready.pop(); next != nil {
-			more := g.ready.len() > 0 && g.idle > 0
+			more := g.moreToDo()
 			g.mu.Unlock()
 			if more {
 				signal(g.wake)
@@ -156,11 +161,16 @@ func (w *worker) receive() *item {
 func (w *worker) fetch() {
 	g := w.g
 	w.fetches, g.vacant = true, false
-	more := g.ready.len() > 0 && g.idle > 0
+	more := g.moreToDo()
 	g.mu.Unlock()
 	if more {
 		signal(g.wake)
 	}
+}
+
+// moreToDo reports whether there is something to do for another worker. mu is held.
+func (g *group) moreToDo() bool {
+	return g.idle > 0 && (g.ready.len() > 0 || slices.ContainsFunc(g.gatherings, (*gathering).waitsForWorker))
 }
 
 // settlesInPlace reports whether a worker settles what it has done, where that takes no time
@@ -181,7 +191,7 @@ func (w *worker) settle(it *item) {
 // apply does what a worker wants done. mu is held.
 func (g *group) apply(it *item, act action) {
 	switch act {
-	case actNone, actBehind:
+	case actNone, actBehind, actExited:
 	case actSettle:
 		g.settleSoon(it)
 	case actHold:

@@ -102,6 +102,9 @@ func (e Event) WithSchema(uri string) Event {
 func (e Event) WithData(contentType string, data []byte) Event {
 	h := e.core().head
 	n := e.withHead(intern(h.source, h.typ, contentType, h.schema))
+	if n.c.more != nil && n.c.data != nil {
+		n.c.ownMore() // that of e may lie beside e's core, which keeps e's data
+	}
 	n.c.setData(data, false) // n is not shared yet
 	return n
 }

@@ -103,8 +103,9 @@ type Subscription struct {
 	// OnEvent, if set, lets the engine of an Ephemeral consumer hand over an event before its
 	// Produce returns, in the goroutine of who produces it: in place of a delivery that
 	// Receive would return. The engine does so with all events, with some, or with none, so who
-	// sets it receives as well. Concurrent calls come at once; some may still run when Close
-	// returns. It must not block.
+	// sets it receives as well. Calls come at once where events are produced at once, so that
+	// even those of a key are in no order, nor with what Receive returns; some may still come
+	// when Close has returned. It must not block, and so not produce.
 	OnEvent func(Event)
 }
 

@@ -143,7 +143,8 @@ func (b *batch) tell() {
 	}
 }
 
-// wake wakes a consumer of each queue. Nothing is locked.
+// wake wakes a consumer of each queue, unless it was told of all that came. Nothing is
+// locked.
 func wake(queues []*queue) {
 	for _, q := range queues {
 		g := q.g
@@ -151,7 +152,9 @@ func wake(queues []*queue) {
 			continue
 		}
 		g.mu.Lock()
-		g.wakeAny(q)
+		if q.tell.Load() == nil || q.in.len() > 0 {
+			g.wakeAny(q)
+		}
 		g.mu.Unlock()
 	}
 }
