@@ -180,8 +180,9 @@ func coreFor(rare bool, extensions int) *core {
 
 // ownMore returns the rare attributes for changing: a new copy that only c has.
 func (c *core) ownMore() *more {
-	m := c.rare()
-	c.more = &more{id: m.id, subject: m.subject, notBefore: m.notBefore, extensions: slices.Clone(m.extensions)}
+	m := *c.rare()
+	m.extensions = slices.Clone(m.extensions)
+	c.more = &m
 	return c.more
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"iter"
 	"slices"
-	"sync/atomic"
 	"time"
 	"unsafe"
 )
@@ -47,7 +46,6 @@ type more struct {
 	subject    string
 	notBefore  time.Time
 	extensions []Extension // sorted by name, without the key and a readable notbefore
-	sound      atomic.Bool // these were found valid: each who sends the event asks
 }
 
 var (

@@ -57,11 +57,8 @@ func (e Event) Validate() error {
 	if c.more == nil {
 		return nil // attributes without rare ones can't break the limits of their sum
 	}
-	if !c.more.sound.Load() {
-		if err := c.more.validate(); err != nil {
-			return err
-		}
-		c.more.sound.Store(true)
+	if err := c.more.validate(); err != nil {
+		return err
 	}
 	count, size := e.envelope()
 	if count > MaxAttributes {
