@@ -57,14 +57,13 @@ type batch struct {
 	positions []event.Position // to be filled, or nil
 	only      *group           // nil: for every group
 	mark      event.Mark
-	told      func(event.Event)   // who is told once it is accepted
-	more      []func(event.Event) // and others
+	told      []func(event.Event) // who is told once it is accepted
 }
 
 // cut returns a part of the batch.
 func (b *batch) cut(from, n int) batch {
 	p := *b
-	p.told, p.more = nil, nil
+	p.told = nil
 	p.events = b.events[from : from+n]
 	if b.positions != nil {
 		p.positions = b.positions[from : from+n]
@@ -98,12 +97,8 @@ func (t *topic) accept(b *batch, queues []*queue) {
 			continue
 		}
 		tell, n := q.tell.Load(), 0
-		switch {
-		case tell == nil:
-		case b.told == nil:
-			b.told = *tell
-		default:
-			b.more = append(b.more, *tell)
+		if tell != nil {
+			b.told = append(b.told, *tell)
 		}
 		for i, e := range b.events {
 			if tell != nil && atOnce(e) {
@@ -129,16 +124,11 @@ func atOnce(e event.Event) bool { return e.NotBefore().IsZero() }
 
 // tell tells those who are told what was accepted. Nothing is locked.
 func (b *batch) tell() {
-	if b.told == nil {
-		return
-	}
-	for _, e := range b.events {
-		if !atOnce(e) {
-			continue
-		}
-		b.told(e)
-		for _, also := range b.more {
-			also(e)
+	for _, tell := range b.told {
+		for _, e := range b.events {
+			if atOnce(e) {
+				tell(e)
+			}
 		}
 	}
 }

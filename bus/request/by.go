@@ -6,8 +6,8 @@ import (
 	"github.com/leat-go/leat/event"
 )
 
-// moment is a time, and how it is written. To write and to read one costs as much as the rest of
-// a request, and those that come together have the same, or nearly so.
+// moment is a time, and how it is written. Requests that come together have the same, or nearly
+// so, and to write and to read it for each costs more than to look whether it is the last one.
 type moment struct {
 	at   time.Time
 	text string
