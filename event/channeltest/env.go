@@ -26,10 +26,12 @@ type env struct {
 	story   story
 	ledger  *ledger
 	broken  atomic.Bool
+	shaken  atomic.Bool // something in hand was taken away, and the case did not ask for it
 	over    atomic.Bool // the case has ended: what its goroutines see now is nobody's business
 	unique  string      // part of all names
 
 	mu        sync.Mutex
+	wrong     []string // what is broken
 	ch        event.Channel
 	producers map[string]event.Producer
 	members   []*member
@@ -57,13 +59,6 @@ func uniqueName(s *spec, c testCase) string {
 	}
 	id := strings.ToLower(event.NewID())
 	return id[len(id)-10:]
-}
-
-// runCase runs a case to its end, or to the end of patience.
-func runCase(t testing.TB, s *spec, c testCase) {
-	t.Helper()
-	e := newEnv(t, s, c)
-	e.run(c.run)
 }
 
 // run runs f in a goroutine of its own, so that a channel that hangs is told by
@@ -98,9 +93,6 @@ func (e *env) run(f func(e *env)) {
 		cancel()
 		<-time.After(e.Patience) // costs nothing, and lets the goroutines of a broken case end
 	}
-	if e.broken.Load() {
-		e.t.Logf("what happened:\n%s", e.story.String())
-	}
 }
 
 // limit is when a case is taken for hanging.
@@ -118,18 +110,17 @@ func (e *env) errorf(format string, args ...any) {
 	if e.over.Load() {
 		return
 	}
-	e.t.Helper()
 	text := fmt.Sprintf(format, args...)
 	e.story.addf("BROKEN: %s", text)
-	if e.broken.Swap(true) {
-		e.t.Errorf("%s", text)
-		return
+	if !e.broken.Swap(true) {
+		text += "\n\tThe promise: " + e.promise
+		if e.Faulty {
+			text += fmt.Sprintf("\n\tThe faults: seed %d", e.Seed)
+		}
 	}
-	text += "\n\tThe promise: " + e.promise
-	if e.Faulty {
-		text += fmt.Sprintf("\n\tThe faults: seed %d", e.Seed)
-	}
-	e.t.Errorf("%s", text)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.wrong = append(e.wrong, text)
 }
 
 // fatalf is errorf and ends the goroutine.

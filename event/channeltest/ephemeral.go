@@ -89,7 +89,7 @@ var ephemeralCases = []testCase{
 			calls := len(told)
 			mu.Unlock()
 			if len(left)+calls != len(events) {
-				e.t.Errorf("OnEvent was called %d times, for %d of %d events", calls, len(events)-len(left), len(events))
+				e.errorf("OnEvent was called %d times, for %d of %d events", calls, len(events)-len(left), len(events))
 			}
 			m.handleAny(left...)
 			m.silent("it has had all")
@@ -97,7 +97,7 @@ var ephemeralCases = []testCase{
 			mu.Lock()
 			defer mu.Unlock()
 			if len(told) != calls {
-				e.t.Errorf("OnEvent was called %d times after Produce had returned", len(told)-calls)
+				e.errorf("OnEvent was called %d times after Produce had returned", len(told)-calls)
 			}
 		},
 	},

@@ -55,6 +55,7 @@ func (m *member) begin(d event.Delivery) context.Context {
 	ctx, ok := m.tryBegin(d.Token)
 	m.story.addf("%s begins %s: %v", m.name, short(d.Event.ID()), ok)
 	if !ok {
+		m.shaken.Store(true) // it may be told of the loss later than this
 		m.fatalf("%s may not begin %s, which was just delivered to it", m.name, d.Event.ID())
 	}
 	if ctx == nil {
@@ -174,6 +175,9 @@ func outcome(err error) string {
 func (m *member) mustSettle(ss ...event.Settlement) {
 	m.t.Helper()
 	if err := m.settle(ss...); err != nil {
+		if errors.Is(err, event.ErrLeaseLost) {
+			m.shaken.Store(true)
+		}
 		m.fatalf("%s: Settle of deliveries in hand: %v", m.name, err)
 	}
 }

@@ -25,7 +25,8 @@ type Harness struct {
 
 	// Exact: without a fault, a delivery is never repeated, and the first repetition
 	// is a failure. Otherwise repetitions pass where consumers come, go or crash, and
-	// elsewhere as long as they are few.
+	// elsewhere as long as they are few; and a case that failed after the channel had
+	// taken away what a member had in hand is run again, up to three times in all.
 	Exact bool
 	// Faulty: the channel has faults inside, as memory.WithFaults makes them: at any
 	// time it does what the contract permits on a bad day. Only the cases that stand

@@ -82,7 +82,11 @@ func (e *env) tryJoin(s event.Subscription) (*member, error) {
 func (m *member) lost(tokens []event.Token) {
 	m.story.addf("%s is told that %x are lost", m.name, tokens)
 	strange := m.ledger.lost(m, tokens)
-	if strange > 0 && m.Exact && !m.gone.Load() && !m.ledger.isTurbulent() {
+	if strange == 0 || m.gone.Load() || m.ledger.isTurbulent() {
+		return
+	}
+	m.shaken.Store(true)
+	if m.Exact {
 		m.errorf("%s is told by OnLost that %d deliveries are no longer its own, though nothing took them away", m.name, strange)
 	}
 }

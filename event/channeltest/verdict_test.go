@@ -1,0 +1,115 @@
+package channeltest
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/leat-go/leat/event"
+)
+
+// way is one in which a member notices that what it had in hand was taken away.
+type way int
+
+const (
+	refusedBegin way = iota
+	refusedSettle
+	toldOf  // while its context ends
+	endedOf // its context ends, and nothing was taken away
+)
+
+// takesAway is a channel that does so as often as that.
+func takesAway(times int64, by way) fault {
+	var n atomic.Int64
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	return fault{consumer: func(_ *faulty, c *faultyConsumer) {
+		away := func(t event.Token) bool {
+			if n.Add(1) > times {
+				return false
+			}
+			_ = c.Consumer.Settle(context.Background(), []event.Settlement{event.Release(t)})
+			return true
+		}
+		switch by {
+		case refusedSettle:
+			c.settle = func(ctx context.Context, ss []event.Settlement) error {
+				away(ss[0].Token)
+				return c.Consumer.Settle(ctx, ss)
+			}
+		case refusedBegin:
+			c.begin = func(t event.Token) (context.Context, bool) {
+				if away(t) {
+					return nil, false
+				}
+				return c.Consumer.Begin(t)
+			}
+		case toldOf:
+			c.begin = func(t event.Token) (context.Context, bool) {
+				ctx, ok := c.Consumer.Begin(t)
+				if away(t) {
+					c.sub.OnLost([]event.Token{t})
+					return ended, true
+				}
+				return ctx, ok
+			}
+		case endedOf:
+			c.begin = func(event.Token) (context.Context, bool) { return ended, true }
+		}
+	}}
+}
+
+func TestCasesThatShowNothingAreRunAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		times  int64
+		by     way
+		exact  bool
+		failed bool
+		again  int
+	}{
+		"never":                         {},
+		"once before it is begun":       {times: 1, again: 1},
+		"once before it is settled":     {times: 1, by: refusedSettle, again: 1},
+		"once, and told":                {times: 1, by: toldOf, again: 1},
+		"twice":                         {times: 2, again: 2},
+		"three times":                   {times: 3, again: 2, failed: true},
+		"broken otherwise":              {by: endedOf, failed: true},
+		"on a channel said to be exact": {times: 1, exact: true, failed: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := faultyHarness(takesAway(c.times, c.by))
+			h.Exact = c.exact
+			r := runAlone(t, h, "DeadLetters/OfOneGroup")
+			require.Equal(t, c.failed, len(r.failed) > 0, "%v", r.failed)
+			again := slices.DeleteFunc(r.logged, func(line string) bool { return !strings.HasPrefix(line, "try ") })
+			require.Len(t, again, c.again)
+		})
+	}
+}
+
+// runAlone runs one case as Run would, and returns what it said.
+func runAlone(t *testing.T, h Harness, name string) *recorder {
+	t.Helper()
+	r := &recorder{}
+	for _, topic := range suite() {
+		for _, c := range topic.cases {
+			if topic.name+"/"+c.name != name {
+				continue
+			}
+			synctest.Test(t, func(t *testing.T) {
+				r.TB = t
+				s := &spec{Harness: h.withDefaults()}
+				s.declare(r)
+				runCase(r, s, c)
+			})
+			return r
+		}
+	}
+	require.Fail(t, "no such case", name)
+	return nil
+}
