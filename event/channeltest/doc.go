@@ -51,6 +51,8 @@
 // Cases never sleep and hope. What must happen is waited for, up to Patience; that
 // nothing happens is believed after Silence; nothing may be early, and late is what
 // outlasts Patience. Members that must share work are warmed up first, until each
-// has got something, so that a rebalance is over when the case begins. Every case
-// uses names of its own, so that all can share one broker and run in Parallel.
+// has got something, so that a rebalance is over when the case begins. A group may
+// rebalance all the same: on a channel that isn't Exact, a case that failed after it had
+// lost what it had in hand is run again, up to three times in all. Every case uses names
+// of its own, so that all can share one broker and run in Parallel.
 package channeltest
