@@ -40,14 +40,12 @@ func (ch *Channel) Groups(ctx context.Context, topic string) ([]event.GroupInfo,
 	if err != nil {
 		return nil, err
 	}
-	for name, res := range adm.FetchManyOffsets(ctx, names...) {
-		if unknown(res.Err) { // removed since
-			continue
-		}
-		if res.Err != nil {
-			return nil, fmt.Errorf("kafka: group %q: %w", name, res.Err)
-		}
-		if hasCommitted(res.Fetched[topic]) {
+	commits, err := allCommitted(ctx, adm, names...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: the groups of topic %q: %w", topic, err)
+	}
+	for name, on := range commits {
+		if hasCommitted(on[topic]) {
 			members[name] += unsure[name]
 		}
 	}

@@ -27,6 +27,30 @@ func committed(ctx context.Context, adm *kadm.Client, group string, topics ...st
 	return commits, nil
 }
 
+// allCommitted returns what groups have committed on all topics, those that exist. Brokers
+// since Kafka 4.1 tell it by the ids of topics, whose names the client forgets when they are
+// a moment old, perhaps this moment: then it is asked again.
+func allCommitted(ctx context.Context, adm *kadm.Client, groups ...string) (map[string]kadm.OffsetResponses, error) {
+	return persist(ctx, func() (map[string]kadm.OffsetResponses, error) {
+		all := make(map[string]kadm.OffsetResponses, len(groups))
+		for name, res := range adm.FetchManyOffsets(ctx, groups...) {
+			err := res.Err
+			if err == nil {
+				err = firstOf(res.Fetched)
+			}
+			if unknown(err) { // removed
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("group %q: %w", name, err)
+			}
+			delete(res.Fetched, "") // of a topic that was removed
+			all[name] = res.Fetched
+		}
+		return all, nil
+	})
+}
+
 // firstOf returns the first error of a partition. What isn't there has no commit.
 func firstOf(commits kadm.OffsetResponses) error {
 	for _, o := range commits.Sorted() {

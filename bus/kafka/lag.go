@@ -289,12 +289,12 @@ func (ch *Channel) topicsOf(ctx context.Context, group string) ([]string, error)
 	if err != nil {
 		return nil, err
 	}
-	commits, err := adm.FetchOffsets(ctx, group)
-	if err != nil && !unknown(err) {
-		return nil, fmt.Errorf("kafka: the topics of group %q: %w", group, err)
+	commits, err := allCommitted(ctx, adm, group)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: the topics of a group: %w", err)
 	}
 	var topics []string
-	for topic := range commits {
+	for topic := range commits[group] {
 		if !isOwn(topic, group) {
 			topics = append(topics, topic)
 		}
