@@ -17,7 +17,7 @@ var _ event.Census = (*Channel)(nil)
 // those whose members subscribe to it. While a group is rebalanced, its members count for
 // the topics on which it has committed; one that was killed counts until its session
 // times out. An ephemeral consumer has no group. It asks for all groups of the cluster,
-// the brokers all at once, in four requests each.
+// the brokers all at once, in a few requests each.
 func (ch *Channel) Groups(ctx context.Context, topic string) ([]event.GroupInfo, error) {
 	adm, err := ch.admin()
 	if err != nil {

@@ -225,6 +225,9 @@ func (ch *Channel) Quiet(ctx context.Context, groups ...string) error {
 	}
 	for pause := 10 * time.Millisecond; ; pause = min(pause*3/2, time.Second) {
 		quiet, err := ch.isQuiet(ctx, groups)
+		if err != nil && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err != nil || quiet {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/leat-go/leat/bus/kafka"
 	"github.com/leat-go/leat/event"
@@ -106,4 +107,34 @@ func TestGroupsOfARemovedGroup(t *testing.T) {
 	got, err := ch.Groups(t.Context(), "orders")
 	require.NoError(t, err)
 	require.Empty(t, got)
+}
+
+// Quiet returns the error of its context when that ends meanwhile.
+func TestQuietTellsOfItsContext(t *testing.T) {
+	c := fake(t)
+	require.NoError(t, on(t, c, kafka.Config{}).EnsureGroup(t.Context(), "mailer", event.Start{}, "orders"))
+	ch := on(t, c, kafka.Config{})
+	unnamed(c, 1<<30)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, ch.Quiet(ctx, "mailer"), context.DeadlineExceeded)
+}
+
+// Brokers before Kafka 3.0 are asked for one group at a time: one that is refused is not missed.
+func TestGroupsOfOlderBrokers(t *testing.T) {
+	c := fake(t, kfake.MaxVersions(kversion.V2_8_0()))
+	ch := on(t, c, kafka.Config{})
+	require.NoError(t, ch.EnsureGroup(t.Context(), "mailer", event.Start{}, "orders"))
+	require.NoError(t, ch.EnsureGroup(t.Context(), "other", event.Start{}, "others"))
+	c.ControlKey(int16(kmsg.OffsetFetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if req.(*kmsg.OffsetFetchRequest).Group != "mailer" {
+			return nil, nil, false
+		}
+		res := req.ResponseKind().(*kmsg.OffsetFetchResponse)
+		res.ErrorCode = kerr.GroupAuthorizationFailed.Code
+		return res, nil, true
+	})
+	got, err := ch.Groups(t.Context(), "orders")
+	require.ErrorContains(t, err, `group "mailer": no answer`, "%v", got)
 }

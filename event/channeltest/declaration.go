@@ -98,6 +98,7 @@ func (s *spec) declare(t testing.TB) {
 			e.errorf("%s", d)
 		}
 	})
+	e.report()
 	s.Declaration = said
 	if s.Declared == nil {
 		t.Logf("the harness declares nothing; the channel says %+v and has %v", said.Guarantees, said.Capabilities)

@@ -27,6 +27,7 @@ type env struct {
 	ledger  *ledger
 	broken  atomic.Bool
 	shaken  atomic.Bool // something in hand was taken away, and the case did not ask for it
+	hangs   bool        // it did not end in time
 	over    atomic.Bool // the case has ended: what its goroutines see now is nobody's business
 	unique  string      // part of all names
 
@@ -79,6 +80,7 @@ func (e *env) run(f func(e *env)) {
 	select {
 	case <-done:
 	case <-limit.C:
+		e.hangs = true
 		e.errorf("the case hangs: it did not end in %v; stacks:\n%s", e.limit(), stacks())
 	}
 	if wrong := e.ledger.tooManyRepeats(); wrong != "" {
@@ -87,7 +89,9 @@ func (e *env) run(f func(e *env)) {
 	if wrong := e.ledger.inTwoHands(); wrong != "" {
 		e.errorf("%s", wrong)
 	}
+	shaken := e.shaken.Load()
 	e.cleanUp()
+	e.shaken.Store(shaken) // members that are closed one by one take from each other
 	e.over.Store(true)
 	if e.Bubble && e.broken.Load() {
 		cancel()
@@ -112,14 +116,14 @@ func (e *env) errorf(format string, args ...any) {
 	}
 	text := fmt.Sprintf(format, args...)
 	e.story.addf("BROKEN: %s", text)
-	if !e.broken.Swap(true) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.broken.Swap(true) { // with the text: whoever sees one finds the other
 		text += "\n\tThe promise: " + e.promise
 		if e.Faulty {
 			text += fmt.Sprintf("\n\tThe faults: seed %d", e.Seed)
 		}
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.wrong = append(e.wrong, text)
 }
 

@@ -24,7 +24,7 @@ func runCase(t testing.TB, s *spec, c testCase) {
 
 // excused reports whether a case failed though the channel may not be to blame.
 func (e *env) excused() bool {
-	return e.broken.Load() && e.shaken.Load() && !e.Exact && !e.Faulty
+	return e.broken.Load() && e.shaken.Load() && !e.hangs && !e.Exact && !e.Faulty
 }
 
 // report tells the test what was broken.

@@ -113,3 +113,92 @@ func runAlone(t *testing.T, h Harness, name string) *recorder {
 	require.Fail(t, "no such case", name)
 	return nil
 }
+
+// A wrong declaration is a failure.
+func TestWrongDeclarationsFail(t *testing.T) {
+	h := faultyHarness(fault{})
+	h.Declared = &Declaration{Guarantees: event.Guarantees{Channel: "another"}}
+	r := &recorder{TB: t}
+	synctest.Test(t, func(t *testing.T) {
+		r.TB = t
+		s := &spec{Harness: h.withDefaults()}
+		s.declare(r)
+	})
+	require.NotEmpty(t, r.failed)
+}
+
+// What is taken away while the case is cleaned up excuses nothing.
+func TestLossesOfCleanUpExcuseNothing(t *testing.T) {
+	var told atomic.Int64
+	var others []func()
+	h := faultyHarness(fault{consumer: func(_ *faulty, c *faultyConsumer) {
+		var last event.Token
+		var has bool
+		c.begin = func(tk event.Token) (ctx context.Context, ok bool) {
+			last, has = tk, true
+			return c.Consumer.Begin(tk)
+		}
+		others = append(others, func() {
+			if has {
+				has = false
+				told.Add(1)
+				c.sub.OnLost([]event.Token{last})
+			}
+		})
+		c.close = func(ctx context.Context) error {
+			for _, f := range others {
+				f()
+			}
+			return c.Consumer.Close(ctx)
+		}
+	}})
+	h.Exact = false
+	try := 0
+	r := &recorder{}
+	synctest.Test(t, func(t *testing.T) {
+		r.TB = t
+		s := &spec{Harness: h.withDefaults()}
+		s.declare(r)
+		others = nil
+		runCase(r, s, testCase{name: "X", promise: "p", run: func(e *env) {
+			try++
+			topic := e.topic("orders")
+			e.join(e.group("idle"), topic)
+			m := e.join(e.group("mailer"), topic)
+			e.produce(topic, unkeyed("x", 1)...)
+			m.begin(m.one())
+			if try == 1 {
+				e.fatalf("broken, with everything in hand")
+			}
+			others = nil
+		}})
+	})
+	require.Equal(t, int64(1), told.Load())
+	require.NotEmpty(t, r.failed, "tries %d", try)
+}
+
+// A case that hangs is not run again.
+func TestHangingCasesAreNotRunAgain(t *testing.T) {
+	h := faultyHarness(takesAway(1, toldOf))
+	h.Exact = false
+	tries := 0
+	r := &recorder{}
+	synctest.Test(t, func(t *testing.T) {
+		r.TB = t
+		s := &spec{Harness: h.withDefaults()}
+		s.declare(r)
+		runCase(r, s, testCase{name: "X", promise: "p", run: func(e *env) {
+			tries++
+			if tries > 1 {
+				return
+			}
+			topic := e.topic("orders")
+			m := e.join(e.group("mailer"), topic)
+			e.produce(topic, unkeyed("x", 1)...)
+			m.c.Begin(m.one().Token)
+			<-e.ctx.Done() // hangs
+		}})
+	})
+	require.Equal(t, 1, tries)
+	require.NotEmpty(t, r.failed)
+}
