@@ -92,39 +92,38 @@ func TestCasesThatShowNothingAreRunAgain(t *testing.T) {
 	}
 }
 
-// runAlone runs one case as Run would, and returns what it said.
+// runAlone runs one case of the suite as Run would, and returns what it said.
 func runAlone(t *testing.T, h Harness, name string) *recorder {
 	t.Helper()
-	r := &recorder{}
 	for _, topic := range suite() {
 		for _, c := range topic.cases {
-			if topic.name+"/"+c.name != name {
-				continue
+			if topic.name+"/"+c.name == name {
+				return recorded(t, h, func(r *recorder, s *spec) { runCase(r, s, c) })
 			}
-			synctest.Test(t, func(t *testing.T) {
-				r.TB = t
-				s := &spec{Harness: h.withDefaults()}
-				s.declare(r)
-				runCase(r, s, c)
-			})
-			return r
 		}
 	}
 	require.Fail(t, "no such case", name)
 	return nil
 }
 
-// A wrong declaration is a failure.
-func TestWrongDeclarationsFail(t *testing.T) {
-	h := faultyHarness(fault{})
-	h.Declared = &Declaration{Guarantees: event.Guarantees{Channel: "another"}}
-	r := &recorder{TB: t}
+// recorded declares what a harness has, goes on with f, and returns what was said.
+func recorded(t *testing.T, h Harness, f func(r *recorder, s *spec)) *recorder {
+	t.Helper()
+	r := &recorder{}
 	synctest.Test(t, func(t *testing.T) {
 		r.TB = t
 		s := &spec{Harness: h.withDefaults()}
 		s.declare(r)
+		f(r, s)
 	})
-	require.NotEmpty(t, r.failed)
+	return r
+}
+
+// A wrong declaration is a failure.
+func TestWrongDeclarationsFail(t *testing.T) {
+	h := faultyHarness(fault{})
+	h.Declared = &Declaration{Guarantees: event.Guarantees{Channel: "another"}}
+	require.NotEmpty(t, recorded(t, h, func(*recorder, *spec) {}).failed)
 }
 
 // What is taken away while the case is cleaned up excuses nothing.
@@ -154,12 +153,7 @@ func TestLossesOfCleanUpExcuseNothing(t *testing.T) {
 	}})
 	h.Exact = false
 	try := 0
-	r := &recorder{}
-	synctest.Test(t, func(t *testing.T) {
-		r.TB = t
-		s := &spec{Harness: h.withDefaults()}
-		s.declare(r)
-		others = nil
+	r := recorded(t, h, func(r *recorder, s *spec) {
 		runCase(r, s, testCase{name: "X", promise: "p", run: func(e *env) {
 			try++
 			topic := e.topic("orders")
@@ -182,11 +176,7 @@ func TestHangingCasesAreNotRunAgain(t *testing.T) {
 	h := faultyHarness(takesAway(1, toldOf))
 	h.Exact = false
 	tries := 0
-	r := &recorder{}
-	synctest.Test(t, func(t *testing.T) {
-		r.TB = t
-		s := &spec{Harness: h.withDefaults()}
-		s.declare(r)
+	r := recorded(t, h, func(r *recorder, s *spec) {
 		runCase(r, s, testCase{name: "X", promise: "p", run: func(e *env) {
 			tries++
 			if tries > 1 {
